@@ -1,0 +1,280 @@
+"""What the engine asks of the world: protocols of at most five methods, and the values that pass through them.
+
+Adapters (`store`, `context`, `runtime`, `image`, `registry`) implement these; `cli/wire.py` alone joins them to the
+engine; `testing` ships fakes; `tests/contract` holds one suite a port that fake and real both pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import BinaryIO, Literal, Protocol
+
+from msgspec import Struct, field
+
+from lamina.digest import ChainID, DiffID, Digest
+from lamina.keys.filetree import FileRecord
+from lamina.keys.record import CacheRecord
+from lamina.oci.descriptor import Descriptor
+from lamina.oci.manifest import Index, Manifest
+from lamina.oci.platform import Platform
+from lamina.oci.reference import Reference
+
+
+# --- blobs -----------------------------------------------------------------------------------------------------------
+class BlobWriter(Protocol):
+    """An open blob. Nothing is visible to others before `commit`; leaving the `with` block without it discards all."""
+
+    def __enter__(self) -> BlobWriter: ...
+    def __exit__(self, *exc: object) -> None: ...
+    def write(self, data: bytes) -> int: ...
+    def commit(self) -> Digest:
+        """Make it visible. Raises BuildFailure `store-…` if digest or size differ from what was expected."""
+
+
+class BlobStore(Protocol):
+    """Content-addressed bytes: configurations, manifests, compressed layers."""
+
+    def has(self, digest: Digest) -> bool: ...
+    def open(self, digest: Digest) -> BinaryIO:
+        """Raises BuildFailure `store-blob-missing`."""
+
+    def writer(self, expected: Digest | None = None, size: int | None = None) -> BlobWriter: ...
+    def put(self, data: bytes) -> Digest: ...
+    def delete(self, digest: Digest) -> None: ...
+
+
+# --- snapshots -------------------------------------------------------------------------------------------------------
+class Snapshot(Struct, frozen=True):
+    """A committed stack of layers. `layer` is this layer's own directory in overlayfs' format (whiteouts are character
+    devices 0:0, opaque directories carry the xattr `<xattr namespace>.overlay.opaque`)."""
+
+    chain_id: ChainID
+    parent: ChainID | None
+    diff_id: DiffID
+    layer: Path
+    size: int
+
+
+class Workspace(Struct, frozen=True):
+    """A layer in the making. `layers` are the directories below it, topmost first; the step writes to `upper` (also
+    in overlayfs' format); `work` is overlayfs' work directory; `scratch` is free for mount points and the like."""
+
+    layers: tuple[Path, ...]
+    upper: Path
+    work: Path
+    scratch: Path
+
+
+class Snapshotter(Protocol):
+    """Layers as directories, stacked by chain ID."""
+
+    def get(self, chain: ChainID) -> Snapshot | None: ...
+    def stack(self, chain: ChainID | None) -> tuple[Path, ...]:
+        """The layer directories of a chain, topmost first; `()` for None (scratch). Raises `store-snapshot-missing`."""
+
+    def begin(self, parent: ChainID | None) -> AbstractContextManager[Workspace]:
+        """A workspace above `parent`, deleted when the block ends unless it was committed."""
+
+    def commit(self, work: Workspace, parent: ChainID | None, diff_id: DiffID, size: int) -> Snapshot:
+        """Publish `work.upper`. If the chain exists already, the existing snapshot is returned."""
+
+
+# --- cache records ---------------------------------------------------------------------------------------------------
+class CacheIndex(Protocol):
+    """Cache records: written once, in one transaction each; the insertion is the commit point of a step."""
+
+    def find(self, key: Digest) -> CacheRecord | None:
+        """The newest usable record whose definition key or content key is `key`."""
+
+    def nearest(self, address: str, project: str) -> Sequence[CacheRecord]:
+        """Up to 8 records of that step in that project, newest first, to compare a missed key with."""
+
+    def add(self, record: CacheRecord) -> None: ...
+
+
+class Locks(Protocol):
+    """Named locks across threads and processes, freed by the kernel when their holder dies."""
+
+    def hold(self, name: str) -> AbstractContextManager[None]:
+        """Block until `name` is ours; used with a step's key, so that the same step runs once."""
+
+
+# --- context ---------------------------------------------------------------------------------------------------------
+class ContextReader(Protocol):
+    """The build context: a directory that the user owns, read and never written."""
+
+    def entries(self) -> Sequence[FileRecord]:
+        """Everything that the ignore rules leave, sorted by path, without content digests. Scanned once."""
+
+    def digested(self, paths: Sequence[str]) -> Sequence[FileRecord]:
+        """The records of these paths with `content` filled in; each file is read at most once, or not at all."""
+
+    def open(self, record: FileRecord) -> BinaryIO:
+        """A regular file's bytes. Raises BuildFailure `context-changed` if it is not the file that was digested."""
+
+    def mtime_ns(self, path: str) -> int: ...
+
+
+# --- layers ----------------------------------------------------------------------------------------------------------
+class LayerDiff(Struct, frozen=True):
+    """What a finished upper directory holds. `size` is the bytes of its regular files; `empty` if it changes nothing;
+    `files` digests all of it but times, for early cutoff."""
+
+    diff_id: DiffID
+    size: int
+    empty: bool
+    files: Digest
+
+
+class User(Struct, frozen=True):
+    """A user as the root file system knows it: numeric ids, supplementary groups (without `gid`), home directory."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+    home: str = "/"
+
+
+class Placement(Struct, frozen=True):
+    """What COPY or ADD does: see `lamina.plan.steps.CopyOp` for the meaning of the flags, here all resolved.
+
+    `source` is what to read from: the context (None) or another stage's layer stack (topmost first). `groups` is one
+    list of selected records a source argument, in order, each with the base path that is stripped from its paths.
+    """
+
+    dest: str
+    dest_is_dir: bool
+    groups: tuple[Selection, ...]
+    owner: tuple[int, int] | None
+    mode: int | None
+    unpack: bool
+    source: tuple[Path, ...] | None = None
+
+
+class Selection(Struct, frozen=True):
+    """One source argument's files. `base` is the matched path itself: a directory's contents land below the
+    destination, a file lands as its base name (or as the destination's last component)."""
+
+    base: str
+    is_dir: bool
+    files: tuple[FileRecord, ...]
+
+
+class LayerIO(Protocol):
+    """Reading and writing layer directories without mounting anything."""
+
+    def diff(self, upper: Path) -> LayerDiff:
+        """Describe a finished layer directory: one walk, one read of each file."""
+
+    def place(self, work: Workspace, placement: Placement, context: ContextReader | None) -> None:
+        """Carry out a COPY or ADD into `work.upper`."""
+
+    def make_directory(self, work: Workspace, path: str, owner: tuple[int, int]) -> None:
+        """WORKDIR: create `path` and its missing parents, mode 0755."""
+
+    def resolve_user(self, layers: Sequence[Path], user: str) -> User:
+        """`name|uid[:group|gid]` by the stack's /etc/passwd and /etc/group. Raises `step-unknown-user`."""
+
+    def records(self, layers: Sequence[Path], patterns: Sequence[str]) -> Sequence[Selection]:
+        """What these COPY --from sources select in a stack, with content digests; one selection a match."""
+
+
+# --- running ---------------------------------------------------------------------------------------------------------
+class Mount(Struct, frozen=True):
+    """Something from outside that a step sees at `target` (absolute, in the step's root)."""
+
+    kind: Literal["bind", "tmpfs"]
+    target: str
+    source: Path | None = None
+    read_only: bool = True
+    size: int | None = None
+    mode: int | None = None
+
+
+class RunSpec(Struct, frozen=True):
+    """One isolated process. `argv[0]` is looked up in the step's own PATH. `env` is complete: nothing is inherited."""
+
+    work: Workspace
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    cwd: str
+    user: User
+    network: Literal["host", "none"] = "host"
+    hostname: str = "buildkitsandbox"
+    mounts: tuple[Mount, ...] = ()
+    insecure: bool = False
+    interactive: bool = False
+    stdin: bytes | None = None
+
+
+class Runner(Protocol):
+    """Runs one process in a root file system made of a workspace. See `runtime`."""
+
+    @property
+    def name(self) -> str:
+        """What the output calls it, such as `bubblewrap, root, overlay`."""
+
+    def run(self, spec: RunSpec, output: Callable[[int, bytes], None]) -> int:
+        """Run to the end and return the exit status (128 + n after signal n). Bytes go to `output(stream, data)`; in
+        interactive mode the process has the caller's terminal instead. Raises BuildFailure `runtime-…`."""
+
+    def stop(self) -> None:
+        """Kill every process of every running step; their `run` calls return. Safe from any thread."""
+
+
+# --- images and registries -------------------------------------------------------------------------------------------
+class BaseImage(Struct, frozen=True):
+    """An image that FROM or COPY --from names, resolved. `digest` is the platform manifest's digest, or the
+    configuration's for an image that has never had a manifest; `config_raw` the configuration's bytes."""
+
+    name: str
+    digest: Digest
+    config_raw: bytes
+    layers: tuple[Descriptor, ...] = ()
+    reference: Reference | None = None
+
+
+class Registry(Protocol):
+    """The pulling half of the distribution protocol. All errors are BuildFailure `registry-…`."""
+
+    def resolve(self, reference: Reference) -> Descriptor:
+        """What a tag or digest points at now (HEAD): media type, digest, size."""
+
+    def manifest(self, reference: Reference, digest: Digest | None = None) -> tuple[Manifest | Index, bytes]:
+        """A manifest or index and its verified raw bytes: of `digest` if given, else of the reference."""
+
+    def blob(self, reference: Reference, descriptor: Descriptor) -> AbstractContextManager[Iterator[bytes]]:
+        """A blob's verified bytes in chunks: the last chunk is only given after digest and size were checked."""
+
+
+class LayerUnpacker(Protocol):
+    """Turning layer tars into layer directories, safely."""
+
+    def unpack(self, stream: BinaryIO, compression: str, work: Workspace) -> DiffID:
+        """Unpack a layer into `work.upper`; returns the diff ID of the uncompressed bytes, read to their very end."""
+
+
+class ImageSource(Protocol):
+    """Where FROM finds images: the store's own, then a registry."""
+
+    def resolve(self, reference: Reference, platform: Platform, *, fresh: bool) -> BaseImage:
+        """The image for a platform; `fresh` asks the registry although the store knows the name (`--pull`)."""
+
+    def ensure(self, image: BaseImage, progress: Callable[[str, int, int | None], None]) -> ChainID | None:
+        """Fetch and unpack whatever is missing of the image's layers; returns the top of its stack."""
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Seconds since the epoch."""
+
+    def monotonic(self) -> float: ...
+
+
+class Defaults(Struct, frozen=True):
+    """Limits that keep hostile input from filling a disk: bytes unpacked of one layer, entries of one layer."""
+
+    max_layer_bytes: int = field(default=64 << 30)
+    max_layer_entries: int = field(default=4_000_000)
