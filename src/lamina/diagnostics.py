@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 Severity = Literal["error", "warning", "info"]
 
@@ -75,6 +76,19 @@ class BuildFailure(Exception):
         super().__init__(message)
         exit_code(reference)
         self.diagnostic = Diagnostic(reference, message, span, cause, hint, "error", excerpt)
+
+    def at(self, span: Span) -> BuildFailure:
+        """This failure with a place, unless it has one already."""
+        if self.diagnostic.span is None:
+            self.diagnostic = replace(self.diagnostic, span=span)
+        return self
+
+    def with_log(self, path: str) -> BuildFailure:
+        """This failure with the place of the build's log in its hint."""
+        log = f"the whole output is in {path}"
+        hint = f"{self.diagnostic.hint}; {log}" if self.diagnostic.hint else log
+        self.diagnostic = replace(self.diagnostic, hint=hint)
+        return self
 
     @property
     def exit_code(self) -> int:

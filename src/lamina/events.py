@@ -41,8 +41,8 @@ class Reporter:
     def vertex_note(self, vertex: Vertex, text: str) -> None:
         """One line of remark, such as the digest that a tag resolved to."""
 
-    def vertex_ended(self, vertex: Vertex, outcome: Outcome, seconds: float) -> None:
-        """The vertex is over; `seconds` of wall clock since it started."""
+    def vertex_ended(self, vertex: Vertex, outcome: Outcome, seconds: float, failure: Diagnostic | None) -> None:
+        """The vertex is over; `seconds` of wall clock since it started; `failure` what stopped it, if that is known."""
 
     def warning(self, diagnostic: Diagnostic) -> None:
         """Something to mend that does not stop the build."""

@@ -14,7 +14,8 @@ from typing import BinaryIO, Literal, Protocol
 from msgspec import Struct, field
 
 from lamina.digest import ChainID, DiffID, Digest
-from lamina.keys.filetree import FileRecord
+from lamina.keys.filetree import FileRecord as FileRecord
+from lamina.keys.filetree import Selection as Selection
 from lamina.keys.record import CacheRecord
 from lamina.oci.descriptor import Descriptor
 from lamina.oci.manifest import Index, Manifest
@@ -77,8 +78,14 @@ class Snapshotter(Protocol):
     def begin(self, parent: ChainID | None) -> AbstractContextManager[Workspace]:
         """A workspace above `parent`, deleted when the block ends unless it was committed."""
 
-    def commit(self, work: Workspace, parent: ChainID | None, diff_id: DiffID, size: int) -> Snapshot:
-        """Publish `work.upper`. If the chain exists already, the existing snapshot is returned."""
+    def commit(
+        self, work: Workspace, parent: ChainID | None, diff_id: DiffID, size: int, *, built: bool = True
+    ) -> Snapshot:
+        """Publish `work.upper`. If the chain exists already, the existing snapshot is returned.
+
+        `built` is False for a layer unpacked from an image: its directory does not give back its diff ID and may have
+        parents that its tar left out, so it is neither shared with other chains nor verified, but fetched again.
+        """
 
 
 # --- cache records ---------------------------------------------------------------------------------------------------
@@ -92,6 +99,15 @@ class CacheIndex(Protocol):
         """Up to 8 records of that step in that project, newest first, to compare a missed key with."""
 
     def add(self, record: CacheRecord) -> None: ...
+
+
+class FactStore(Protocol):
+    """Lists of file records by their tree digest, and answers that never change (what a pattern selects in a chain)."""
+
+    def put(self, digest: Digest, records: Sequence[FileRecord]) -> None: ...
+    def get(self, digest: Digest) -> Sequence[FileRecord] | None: ...
+    def remember(self, question: Digest, answer: Digest) -> None: ...
+    def recall(self, question: Digest) -> Digest | None: ...
 
 
 class Locks(Protocol):
@@ -151,15 +167,6 @@ class Placement(Struct, frozen=True):
     mode: int | None
     unpack: bool
     source: tuple[Path, ...] | None = None
-
-
-class Selection(Struct, frozen=True):
-    """One source argument's files. `base` is the matched path itself: a directory's contents land below the
-    destination, a file lands as its base name (or as the destination's last component)."""
-
-    base: str
-    is_dir: bool
-    files: tuple[FileRecord, ...]
 
 
 class LayerIO(Protocol):
@@ -271,6 +278,22 @@ class Clock(Protocol):
         """Seconds since the epoch."""
 
     def monotonic(self) -> float: ...
+
+
+class ImageEntry(Struct, frozen=True):
+    """An image of the store. `manifest` is the platform manifest's digest if it came from a registry or an archive;
+    `layers` its compressed blobs then."""
+
+    image_id: Digest
+    manifest: Digest | None = None
+    layers: tuple[Descriptor, ...] = ()
+
+
+class Catalog(Protocol):
+    """The images that the store knows by name."""
+
+    def find(self, reference: Reference, platform: Platform) -> ImageEntry | None: ...
+    def add(self, entry: ImageEntry, references: Sequence[Reference], created: float) -> None: ...
 
 
 class Defaults(Struct, frozen=True):

@@ -19,9 +19,10 @@ class KeyPart(Struct, frozen=True):
 
 
 class CacheKey(Struct, frozen=True):
-    """A key: `digest` is the framed hash over the schema number and the parts in order."""
+    """A key: `digest` is the framed hash over the schema number, the kind (run, copy, …) and the parts in order."""
 
     schema: int
+    kind: str
     parts: tuple[KeyPart, ...]
     digest: Digest
 

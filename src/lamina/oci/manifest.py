@@ -39,9 +39,7 @@ def decode_manifest(raw: bytes, media_type: str = "") -> Manifest | Index:
         if not isinstance(loose, dict):
             raise ValueError("not a manifest: not a JSON object")
         if loose.get("schemaVersion") != 2:
-            raise ValueError(
-                f"not a manifest that lamina reads: schemaVersion {loose.get('schemaVersion')!r}"
-            )
+            raise ValueError(f"not a manifest that lamina reads: schemaVersion {loose.get('schemaVersion')!r}")
         kind = loose.get("mediaType") or media_type
         if kind in mediatypes.INDEXES or (kind not in mediatypes.MANIFESTS and "manifests" in loose):
             return msgspec.convert({**loose, "mediaType": kind or mediatypes.OCI_INDEX}, Index)

@@ -1,0 +1,127 @@
+"""`./dev bench`: lamina beside Docker's two builders and Buildah, interleaved in one run.
+
+Each round builds a case with every tool, in an order that turns by one each round, so that a noisy moment or a warm
+page cache favours nobody. Medians go to the terminal, all samples to a JSON file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+from bench.dockerd import Dockerd, unmount_below
+from bench.measure import CommandFailed
+from bench.peers import Buildah, Docker, Lamina, Tool
+from bench.table import Results, goals, medians, memory_table, seconds_table
+from bench.workloads import Workload, workloads
+from tests.support.base_images import busybox_rootfs
+
+HERE = Path(__file__).resolve().parent.parent
+TOOLS = ("lamina", "buildkit", "classic", "buildah")
+QUICK = ("noop-100", "steps")
+
+
+def main() -> int:
+    """Parse the options, run, print. The exit status is 1 when a build failed or an image was not what it should be."""
+    options = _options()
+    shutil.rmtree(options.work, ignore_errors=True)
+    options.work.mkdir(parents=True)
+    results: Results = {}
+    versions: dict[str, str] = {}
+    try:
+        with ExitStack() as stack:
+            tools = _start(options.tools, options.work, stack)
+            versions |= {tool.name: tool.version() for tool in tools}
+            for workload in workloads(options.work):
+                if workload.name in options.cases:
+                    measure(workload, tools, options.rounds, results)
+    except CommandFailed as error:
+        print(f"\nbench: {error}", file=sys.stderr)
+        return 1
+    finally:
+        unmount_below(options.work)
+        shutil.rmtree(options.work, ignore_errors=True)
+        if results:
+            _write(options.json, options.rounds, versions, results)
+    table = medians(results)
+    print(f"\n{seconds_table(table, options.tools)}\n\n{memory_table(results, options.tools)}\n")
+    print("\n".join(goals(table, results)))
+    print(f"all samples: {options.json}")
+    return 0
+
+
+def measure(workload: Workload, tools: list[Tool], rounds: int, results: Results) -> None:
+    """All rounds of one case. Raises CommandFailed when a build fails or its image is not what it should be."""
+    print(f"{workload.title}:", flush=True)
+    workload.prepare()
+    images: dict[str, str] = {}
+    if workload.warm:
+        for tool in tools:
+            print(f"  {tool.name:<9} first build {tool.build(workload.context).seconds:8.3f} s", flush=True)
+            images[tool.name] = tool.identity()
+    for number in range(rounds):
+        workload.begin_round(number)
+        turn = number % len(tools)
+        for tool in tools[turn:] + tools[:turn]:
+            for name in workload.builds(tool.name, number):
+                sample = tool.build(workload.context)
+                results.setdefault(name, {}).setdefault(tool.name, []).append(sample)
+                print(f"  {tool.name:<9} {name} {sample.seconds:8.3f} s {sample.peak_mib:6.0f} MiB", flush=True)
+            image = tool.identity()
+            if tool.name in images and (image == images[tool.name]) != workload.same_image:
+                raise CommandFailed(f"{tool.name}: after {workload.title} the image is not what it should be")
+            images[tool.name] = image
+    shutil.rmtree(workload.context)
+
+
+def _start(names: list[str], work: Path, stack: ExitStack) -> list[Tool]:
+    """The tools of these names, each with the base image in its store; the daemon stops with `stack`."""
+    rootfs = busybox_rootfs(work)
+    tools: list[Tool] = []
+    if "lamina" in names:
+        tools.append(Lamina(work))
+    if "buildkit" in names or "classic" in names:
+        daemon = stack.enter_context(Dockerd(work))
+        tools += [Docker(work, daemon, name == "buildkit") for name in ("buildkit", "classic") if name in names]
+    if "buildah" in names:
+        tools.append(Buildah(work))
+    for tool in tools:
+        tool.load_base(rootfs)
+    return tools
+
+
+def _write(target: Path, rounds: int, versions: dict[str, str], results: Results) -> None:
+    machine = {"cpus": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version()}
+    document = {"machine": machine, "versions": versions, "rounds": rounds, "samples": results}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(msgspec.json.format(msgspec.json.encode(document)))
+
+
+def _options() -> argparse.Namespace:
+    cases = [workload.name for workload in workloads(Path())]
+    parser = argparse.ArgumentParser(prog="./dev bench", description="compare lamina with Docker and Buildah")
+    parser.add_argument("--cases", default=cases, type=lambda text: text.split(","), help=",".join(cases))
+    parser.add_argument("--tools", default=list(TOOLS), type=lambda text: text.split(","), help=",".join(TOOLS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help=f"only {' and '.join(QUICK)}, 2 rounds")
+    parser.add_argument("--json", type=Path, default=HERE / ".dev" / "bench.json")
+    parser.add_argument("--work", type=Path, default=HERE / ".dev" / "bench", help="stores and contexts; deleted after")
+    options = parser.parse_args()
+    unknown = (set(options.cases) - set(cases)) | (set(options.tools) - set(TOOLS))
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    if options.quick:
+        options.cases, options.rounds = list(QUICK), 2
+    options.tools = [name for name in TOOLS if name in options.tools]
+    options.work = options.work.resolve()
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""Lamina builds container images from Dockerfiles without a daemon, and explains its cache.
+
+    import lamina
+
+    result = lamina.build(".", tags=["app:1"])
+    print(result.image_id)
+    for stage in result.stages:
+        for step in stage.steps:
+            print(step.step.text, step.outcome, step.decision)
+
+Errors are `lamina.BuildFailure` with a `Diagnostic`: a stable reference, the place in the Dockerfile, cause and hint.
+Names are imported when they are first used, since start-up time is a feature.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lamina.api import build as build
+    from lamina.diagnostics import BuildFailure as BuildFailure
+    from lamina.diagnostics import Diagnostic as Diagnostic
+    from lamina.engine.request import BuildResult as BuildResult
+    from lamina.events import Reporter as Reporter
+
+__version__ = "0.1.0"
+
+__all__ = ["BuildFailure", "BuildResult", "Diagnostic", "Reporter", "build"]
+
+_HOMES = {
+    "build": "lamina.api",
+    "BuildFailure": "lamina.diagnostics",
+    "Diagnostic": "lamina.diagnostics",
+    "BuildResult": "lamina.engine.request",
+    "Reporter": "lamina.events",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lamina' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,92 @@
+"""From arguments to a command's module, and from failures to words and exit statuses.
+
+Each command is one module with `configure(parser)` and `run(arguments) -> int`; only the one that is asked for is
+imported.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from lamina.diagnostics import BuildFailure
+
+#: Command → (module, what `lamina --help` says of it), in the order of that page.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "build": ("build", "build an image from a Dockerfile"),
+    "images": ("images", "list images"),
+    "inspect": ("inspect", "show an image's configuration as JSON"),
+    "history": ("history", "show an image's layers and instructions"),
+    "tag": ("tag", "give an image another name"),
+    "rmi": ("rmi", "remove names of images"),
+    "run": ("run", "run a command in a new container of an image"),
+    "pull": ("pull", "fetch an image from a registry"),
+    "import": ("importing", "make an image from a root file system's tar"),
+    "load": ("load", "load images from an archive (docker save, OCI layout)"),
+    "save": ("save", "write images to an archive"),
+    "cache": ("cache", "show, prune and verify what the store holds"),
+    "doctor": ("doctor", "say what works on this machine, and what mends the rest"),
+}
+
+
+def run(words: Sequence[str]) -> int:
+    """Run one command line (without the program's name)."""
+    name, rest = (words[0], words[1:]) if words else ("--help", ())
+    if name in ("-h", "--help", "help"):
+        sys.stdout.write(help_page())
+        return 0
+    if name in ("-V", "--version", "version"):
+        from lamina import __version__
+
+        print(f"lamina {__version__}")
+        return 0
+    try:
+        return _command(name, rest)
+    except BuildFailure as failure:
+        from lamina.report.errors import diagnostic_lines
+
+        print("\n".join(diagnostic_lines(failure.diagnostic, _sources(failure))), file=sys.stderr)
+        return failure.exit_code
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away (`lamina images | head`): nothing to say, and nobody to say it to.
+        sys.stderr.close()
+        return 141
+
+
+def help_page() -> str:
+    """`lamina --help`: one screen."""
+    lines = ["usage: lamina COMMAND …", "", "Builds container images without a daemon, and explains its cache.", ""]
+    lines += [f"  {name:<9} {text}" for name, (_, text) in COMMANDS.items()]
+    lines += ["", "`lamina COMMAND --help` says more. Every command takes --root DIR, the store (or $LAMINA_ROOT).", ""]
+    return "\n".join(lines)
+
+
+def _sources(failure: BuildFailure) -> dict[str, list[str]]:
+    """The lines of the file that a failure points into, if it can be read: its name is a path for the user."""
+    span = failure.diagnostic.span
+    if span is None:
+        return {}
+    try:
+        return {span.file: Path(span.file).read_text(encoding="utf-8", errors="replace").split("\n")}
+    except OSError:
+        return {}
+
+
+def _command(name: str, rest: Sequence[str]) -> int:
+    if name not in COMMANDS:
+        from lamina.cli.options import suggestion
+
+        hint = suggestion(name, COMMANDS) or "`lamina --help` lists the commands"
+        raise BuildFailure("usage-unknown-command", f"lamina has no command {name!r}", hint=hint)
+    from lamina.cli.options import make_parser
+
+    module = import_module(f"lamina.cli.{COMMANDS[name][0]}")
+    parser = make_parser(name, COMMANDS[name][1])
+    module.configure(parser)
+    status: int = module.run(parser.parse_args(rest))
+    return status

@@ -1,0 +1,101 @@
+"""Parsing options: argparse with errors in lamina's form, and readers for the values that several commands take."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from lamina.diagnostics import BuildFailure
+from lamina.oci.platform import Platform, normal_architecture, parse_platform
+from lamina.oci.reference import Reference, parse_reference
+
+_UNKNOWN = re.compile(r"unrecognized arguments: (\S+)")
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises BuildFailure `usage-…` where argparse would print and exit; suggests the flag that was meant."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = _UNKNOWN.match(message)
+        hint = f"`{self.prog} --help` lists the options"
+        if unknown and unknown[1].startswith("-"):
+            flags = [flag for action in self._actions for flag in action.option_strings]
+            word = unknown[1].partition("=")[0]
+            hint = suggestion(word, flags) or hint
+            raise BuildFailure("usage-unknown-option", f"{self.prog} has no option {word}", hint=hint)
+        raise BuildFailure("usage-bad-arguments", message, hint=hint)
+
+
+def make_parser(command: str, description: str) -> Parser:
+    """The parser of one command with the options that all have."""
+    parser = Parser(
+        prog=f"lamina {command}", description=description[:1].upper() + description[1:] + ".", allow_abbrev=False
+    )
+    parser.add_argument("--root", metavar="DIR", help="the store (default: $LAMINA_ROOT, else the user's data folder)")
+    return parser
+
+
+def suggestion(word: str, known: Iterable[str]) -> str | None:
+    """`did you mean …?`, or None."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, list(known), 1, 0.6)
+    return f"did you mean {near[0]}?" if near else None
+
+
+def store_root(given: str | os.PathLike[str] | None) -> Path:
+    """Where the store is: as given, $LAMINA_ROOT, /var/lib/lamina for root, else below $XDG_DATA_HOME."""
+    chosen = given or os.environ.get("LAMINA_ROOT")
+    if chosen:
+        return Path(chosen)
+    if os.geteuid() == 0:
+        return Path("/var/lib/lamina")
+    data = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(data) / "lamina"
+
+
+def reference(text: str) -> Reference:
+    """An image name. Raises BuildFailure `usage-image-name`."""
+    try:
+        return parse_reference(text)
+    except ValueError as error:
+        raise BuildFailure("usage-image-name", str(error)) from None
+
+
+def host_platform() -> Platform:
+    return Platform("linux", normal_architecture(os.uname().machine))
+
+
+def platform(text: str | None) -> Platform:
+    """A --platform value, by default the host's. Raises BuildFailure `usage-platform`."""
+    if not text:
+        return host_platform()
+    if "," in text:
+        raise BuildFailure(
+            "usage-platform", "lamina builds for one platform at a time", hint="run one build a platform"
+        )
+    try:
+        return parse_platform(text, default=host_platform())
+    except ValueError as error:
+        raise BuildFailure("usage-platform", str(error)) from None
+
+
+def pairs(values: Sequence[str], option: str, *, from_environment: bool = False) -> dict[str, str]:
+    """`NAME=value` words; with `from_environment`, a bare `NAME` takes the caller's value or is left out.
+
+    Raises BuildFailure `usage-bad-arguments`.
+    """
+    result: dict[str, str] = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not name or not (equals or from_environment):
+            raise BuildFailure("usage-bad-arguments", f"{option} {value!r}: write NAME=value")
+        if equals:
+            result[name] = text
+        elif name in os.environ:
+            result[name] = os.environ[name]
+    return result

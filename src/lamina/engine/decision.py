@@ -1,0 +1,86 @@
+"""Asking the cache: a step's key, the lookup, and the miss explained where it is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from lamina.digest import ChainID, Digest
+from lamina.engine.inputs import CopyInputs
+from lamina.engine.world import World
+from lamina.keys.compute import copy_key, over, run_key, workdir_key
+from lamina.keys.decide import Decision, Hit, Miss, MissCause, explain_miss
+from lamina.keys.facts import FileChange, compare_trees
+from lamina.keys.filetree import FileRecord
+from lamina.keys.record import CacheKey
+from lamina.oci.platform import Platform
+from lamina.plan.steps import CopyOp, RunOp, Step, WorkdirOp
+
+
+class Keyed(Struct, frozen=True):
+    """A step with both of its keys: over its parent's key and over its parent's chain."""
+
+    key: CacheKey
+    content_key: Digest
+    inputs: CopyInputs = CopyInputs(())
+
+
+def keyed(step: Step, parent: Digest, chain: ChainID | None, platform: Platform, inputs: CopyInputs) -> Keyed:
+    """Compute the keys of a step that makes a layer."""
+    match step.op:
+        case RunOp() as op:
+            key = run_key(op, parent, platform)
+        case CopyOp() as op:
+            key = copy_key(op, parent, inputs.sources)
+        case WorkdirOp() as op:
+            key = workdir_key(op, parent)
+        case _:
+            raise TypeError(f"{step.keyword} makes no layer and has no key")
+    return Keyed(key, over(key, chain or ChainID("scratch")), inputs)
+
+
+def look_up(world: World, wanted: Keyed, chain: ChainID | None) -> Hit | None:
+    """The step's result, if the cache has one on top of exactly this stack.
+
+    A record under the definition key whose parent came out differently then (a step that is not repeatable ran again)
+    is not used: its layer was made on other files than those that lie below now.
+    """
+    record = world.index.find(wanted.key.digest)
+    if record is not None and record.parent == chain:
+        return Hit(record, "definition")
+    record = world.index.find(wanted.content_key)
+    return Hit(record, "content") if record is not None and record.parent == chain else None
+
+
+def decide(
+    world: World, wanted: Keyed, chain: ChainID | None, *, address: str, project: str, missed: str, forced: bool
+) -> Decision:
+    """Hit or miss, with its reasons. `missed` is the address of the step above that had to run, if any."""
+    if forced:
+        return Miss((MissCause("forced"),))
+    hit = look_up(world, wanted, chain)
+    if hit is not None:
+        return hit
+    candidates = world.index.nearest(address, project)
+    return explain_miss(wanted.key, candidates, _Changes(world, wanted.inputs), parent_missed=missed)
+
+
+class _Changes:
+    """Compares two file lists by their digests: of this build's inputs, or of the stored facts of an earlier one."""
+
+    def __init__(self, world: World, inputs: CopyInputs) -> None:
+        self._world = world
+        self._inputs = inputs
+
+    def __call__(self, before: Digest, after: Digest) -> tuple[FileChange, ...]:
+        old, new = self._records(before), self._records(after)
+        return () if old is None or new is None else compare_trees(old, new)
+
+    def _records(self, digest: Digest) -> Sequence[FileRecord] | None:
+        return self._inputs.records.get(digest) or self._world.facts.get(digest)
+
+
+def address(stage_label: str, step: Step) -> str:
+    """The name under which a step is found again in another build of the same project."""
+    return f"{stage_label}/{step.ordinal}"

@@ -1,0 +1,214 @@
+"""The walk through one stage: decide each step, take it from the cache or carry it out, commit it.
+
+The walk stops before the first step that must run when it has no runner, so a build in which everything is cached
+starts no thread, enters no namespace and touches no layer.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from lamina.digest import ChainID, Digest
+from lamina.engine.assemble import assemble
+from lamina.engine.decision import Keyed, address, decide, keyed, look_up
+from lamina.engine.inputs import CopyInputs, context_inputs, remembered_inputs, stage_inputs
+from lamina.engine.job import Job, chain_of
+from lamina.engine.undertake import Undertaking
+from lamina.engine.world import Tools
+from lamina.events import Outcome, Vertex
+from lamina.keys.compute import base_key
+from lamina.keys.decide import Decision, Hit
+from lamina.keys.outcome import BaseOutcome, StageResult, StepResult
+from lamina.keys.record import CacheRecord
+from lamina.oci.config import ImageConfig, decode_config
+from lamina.plan.steps import CopyOp, ImageRef, MetaOp, Scratch, Stage, StageRef, Step
+
+
+class StageWalk:
+    """The state of one stage. `chain` is the stack so far (None: empty), `key` its definition key."""
+
+    def __init__(self, stage: Stage, job: Job, walks: dict[int, StageWalk]) -> None:
+        self.stage = stage
+        self.job = job
+        self.walks = walks
+        self.results: list[StepResult] = []
+        self.base_config: ImageConfig | None = None
+        self.chain: ChainID | None = None
+        self.key = Digest("")
+        #: The address of the step above that had to run, empty while all were hits.
+        self.missed = ""
+        self.finished = threading.Event()
+        self._begun = False
+        self._base: BaseOutcome = "cached"
+
+    def go(self, tools: Tools | None) -> bool:
+        """Walk on to the end, or without a runner to the first step that must run or wait. Whether it is finished.
+
+        Raises BuildFailure of a step, Canceled when the build is to stop.
+        """
+        if not self._begun and not self._begin(wait=tools is not None):
+            return False
+        for step in self.stage.steps[len(self.results) :]:
+            if isinstance(step.op, MetaOp):
+                self.results.append(StepResult(step, address(self.stage.label, step), "metadata"))
+                continue
+            self.job.check()
+            if not self._sources_ready(step, wait=tools is not None):
+                return False
+            result = self._step(step, tools)
+            if result is None:
+                return False
+            self.results.append(result)
+        self.finished.set()
+        return True
+
+    def config(self) -> ImageConfig:
+        """The configuration of the image that the finished stage makes."""
+        return assemble(self.stage, self.base_config, self.results)
+
+    def result(self) -> StageResult:
+        """What became of the stage so far."""
+        return StageResult(self.stage, self._base, tuple(self.results))
+
+    # --- the base and the sources ----------------------------------------------------------------------------------
+    def _begin(self, *, wait: bool) -> bool:
+        match self.stage.base:
+            case Scratch():
+                self.key = base_key(None, self.stage.platform).digest
+                self._base = "scratch"
+            case StageRef(index=index):
+                parent = self.walks[index]
+                if not self._finished(parent, wait=wait):
+                    return False
+                self.key, self.chain, self.missed = parent.key, parent.chain, parent.missed
+                self.base_config = parent.config()
+                self._base = "stage"
+            case ImageRef() as image:
+                base = self.job.images[image]
+                self.base_config = decode_config(base.config_raw)
+                self.key = base_key(base.digest, self.stage.platform).digest
+                self.chain = chain_of(self.base_config)
+        self._begun = True
+        return True
+
+    def _finished(self, other: StageWalk, *, wait: bool) -> bool:
+        if wait:
+            other.finished.wait()
+            self.job.check()
+        return other.finished.is_set()
+
+    def _sources_ready(self, step: Step, *, wait: bool) -> bool:
+        source = step.op.source if isinstance(step.op, CopyOp) else None
+        return not isinstance(source, StageRef) or self._finished(self.walks[source.index], wait=wait)
+
+    def materialize(self) -> None:
+        """Have the layers of the stack so far in the store: they may be known by their digests alone."""
+        if self.chain is None or self.job.world.snapshots.get(self.chain) is not None:
+            return
+        match self.stage.base:
+            case StageRef(index=index):
+                self.walks[index].materialize()
+            case ImageRef() as image:
+                total = sum(not isinstance(step.op, MetaOp) for step in self.stage.steps) + 1
+                name = f"{self._prefix(f'1/{total}')} FROM {self.stage.base_text}"
+                self.job.fetch(self.job.images[image], name, self.stage.span)
+                self._base = "fetched"
+
+    def _source_chain(self, source: StageRef | ImageRef) -> ChainID | None:
+        if isinstance(source, StageRef):
+            return self.walks[source.index].chain
+        return chain_of(decode_config(self.job.images[source].config_raw))
+
+    def _source_stack(self, source: StageRef | ImageRef, step: Step) -> tuple[Path, ...]:
+        chain = self._source_chain(source)
+        if isinstance(source, StageRef):
+            self.walks[source.index].materialize()
+        elif chain is not None and self.job.world.snapshots.get(chain) is None:
+            self.job.fetch(self.job.images[source], f"{self._prefix(step.position)} {source.name}", step.span)
+        return self.job.world.snapshots.stack(chain)
+
+    # --- one step --------------------------------------------------------------------------------------------------
+    def _step(self, step: Step, tools: Tools | None) -> StepResult | None:
+        wanted = self._keyed(step, tools)
+        if wanted is None:
+            return None
+        decision = self._decide(step, wanted)
+        if isinstance(decision, Hit):
+            return self._apply(step, wanted, decision, decision.record, "cached", 0.0)
+        if tools is None:
+            return None
+        world = self.job.world
+        # Two stages or two builds that want the same step: the second waits here and then finds the first one's.
+        with world.locks.hold(f"step-{wanted.content_key.partition(':')[2]}"), self.job.slots:
+            self.job.check()
+            hit = None if self._forced() else look_up(world, wanted, self.chain)
+            if hit is not None:
+                return self._apply(step, wanted, hit, hit.record, "cached", 0.0)
+            self.materialize()
+            with self.job.narrator.job(self._name(step), step.span) as vertex:
+                record = self._carry_out(step, wanted, tools, vertex)
+        self.missed = address(self.stage.label, step)
+        return self._apply(step, wanted, decision, record, "done", record.seconds)
+
+    def _keyed(self, step: Step, tools: Tools | None) -> Keyed | None:
+        inputs: CopyInputs | None = CopyInputs(())
+        if isinstance(step.op, CopyOp):
+            inputs = self._inputs(step.op, step, tools, known=True)
+        if inputs is None:
+            return None
+        return keyed(step, self.key, self.chain, self.stage.platform, inputs)
+
+    def _inputs(self, op: CopyOp, step: Step, tools: Tools | None, *, known: bool) -> CopyInputs | None:
+        """None if layers must be read first, and there are no tools for that yet."""
+        if op.source is None:
+            return context_inputs(op, self.job.world.context, step.span)
+        chain = self._source_chain(op.source)
+        inputs = remembered_inputs(op, chain, self.job.world.facts) if known else None
+        if inputs is not None or tools is None:
+            return inputs
+        return stage_inputs(op, chain, self._source_stack(op.source, step), tools.layers, self.job.world.facts)
+
+    def _decide(self, step: Step, wanted: Keyed) -> Decision:
+        return decide(
+            self.job.world,
+            wanted,
+            self.chain,
+            address=address(self.stage.label, step),
+            project=self.job.request.project,
+            missed=self.missed,
+            forced=self._forced(),
+        )
+
+    def _forced(self) -> bool:
+        return self.job.request.no_cache or self.stage.label in self.job.request.no_cache_stages
+
+    def _apply(
+        self, step: Step, wanted: Keyed, decision: Decision, record: CacheRecord, outcome: Outcome, seconds: float
+    ) -> StepResult:
+        if outcome == "cached":
+            narrator = self.job.narrator
+            narrator.end(narrator.begin(self._name(step), step.span), "cached")
+            if isinstance(decision, Hit) and decision.how == "content":
+                # The next build finds it by definition.
+                again = replace(record, key=wanted.key, address=address(self.stage.label, step))
+                self.job.world.index.add(replace(again, project=self.job.request.project))
+        self.chain, self.key = record.result, wanted.key.digest
+        return StepResult(step, address(self.stage.label, step), outcome, decision, record, seconds)
+
+    def _carry_out(self, step: Step, wanted: Keyed, tools: Tools, vertex: Vertex) -> CacheRecord:
+        inputs, stack = wanted.inputs, None
+        if isinstance(step.op, CopyOp) and step.op.source is not None:
+            stack = self._source_stack(step.op.source, step)
+            inputs = self._inputs(step.op, step, tools, known=False) or inputs
+        work = Undertaking(self.job, step, wanted, inputs, stack, self.chain, address(self.stage.label, step))
+        return work.carry_out(tools, vertex)
+
+    def _name(self, step: Step) -> str:
+        return f"{self._prefix(step.position)} {step.text}"
+
+    def _prefix(self, position: str) -> str:
+        alone = len(self.job.plan.stages) == 1 and not self.stage.named
+        return f"[{position}]" if alone else f"[{self.stage.label} {position}]"

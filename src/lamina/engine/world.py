@@ -1,0 +1,44 @@
+"""Everything that the engine works with, joined by `cli/wire.py` (or by a test)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from lamina.ports import (
+    BlobStore,
+    CacheIndex,
+    Catalog,
+    ContextReader,
+    FactStore,
+    ImageSource,
+    LayerIO,
+    Locks,
+    Runner,
+    Snapshotter,
+)
+
+
+class Tools(Struct, frozen=True):
+    """What carries out steps, there once this process has been made ready to write layers."""
+
+    runner: Runner
+    layers: LayerIO
+
+
+class World(Struct, frozen=True):
+    """The ports. `start` makes this process ready to write layers and gives the tools; it is called once, in the main
+    thread, before any other thread exists, and only if some step has to run. `now` is seconds since the epoch."""
+
+    blobs: BlobStore
+    snapshots: Snapshotter
+    index: CacheIndex
+    facts: FactStore
+    locks: Locks
+    catalog: Catalog
+    context: ContextReader
+    images: ImageSource
+    start: Callable[[], Tools]
+    now: Callable[[], float]
+    version: str

@@ -1,0 +1,262 @@
+"""The files of an image archive, whether it is a directory or a tar: written in order, read by name.
+
+Written tars are deterministic (time 0, owner 0:0). Read names are keys of a table and never become paths of this
+machine; in a directory every name is opened without following links.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import posixpath
+import stat
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from lamina.diagnostics import BuildFailure
+from lamina.image.decompress import Decompressed, detect
+from lamina.image.tarheader import DIRECTORY, FILE, HARDLINK, SYMLINK, entry_blocks, padding
+from lamina.image.tarread import TarReader
+from lamina.image.tarwrite import Sink, TarStream
+from lamina.ports import Defaults
+
+_CHUNK = 1 << 20
+#: Archives hold a few files a layer; more than this is no image.
+_MAX_FILES = 100_000
+_MAX_LINKS = 8
+
+
+class FileSink(Protocol):
+    """Where an archive is written to, file by file. `size` is the exact number of bytes that `pieces` gives."""
+
+    def add(self, path: str, size: int, pieces: Iterable[bytes]) -> None: ...
+
+
+class DirectorySink:
+    """Writes below a directory, which is made if missing. A file appears whole or not at all; one whose name holds its
+    digest (`blobs/`) is kept if it is there with the right size."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def add(self, path: str, size: int, pieces: Iterable[bytes]) -> None:
+        target = self._root / path
+        if path.startswith("blobs/") and target.is_file() and target.stat().st_size == size:
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".new-")
+        unfinished = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                for piece in pieces:
+                    file.write(piece)
+            unfinished.chmod(0o644)
+            unfinished.replace(target)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+
+
+class TarSink:
+    """Writes a tar to `sink`; `close` ends it. Directories get entries of their own, before their first file."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._stream = TarStream(sink)
+        self._made: set[str] = set()
+
+    def add(self, path: str, size: int, pieces: Iterable[bytes]) -> None:
+        parts = path.split("/")
+        for depth in range(1, len(parts)):
+            directory = "/".join(parts[:depth]) + "/"
+            if directory not in self._made:
+                self._made.add(directory)
+                self._stream.header(entry_blocks(directory.encode(), DIRECTORY, 0o755, 0, 0, 0, 0))
+        self._stream.header(entry_blocks(path.encode(), FILE, 0o644, 0, 0, size, 0))
+        written = 0
+        for piece in pieces:
+            written += len(piece)
+            self._stream.data(piece)
+        if written != size:
+            raise BuildFailure("image-blob-mismatch", f"{path} has {written} bytes, but {size} were announced")
+        self._stream.data(padding(size))
+
+    def close(self) -> None:
+        self._stream.end()
+
+
+class ImageFiles(Protocol):
+    """An archive to read from."""
+
+    def has(self, path: str) -> bool: ...
+    def open(self, path: str) -> BinaryIO:
+        """A file's bytes from the start. Raises BuildFailure `image-bad-archive` if it is missing or no file."""
+
+    def close(self) -> None: ...
+
+
+def open_image_files(path: Path, limits: Defaults | None = None) -> ImageFiles:
+    """Open a directory, or a tar file (also compressed with gzip or zstd, then unpacked to a temporary file first).
+
+    Raises BuildFailure `image-bad-archive`, `image-bad-tar`, `image-bad-compression`, `image-too-large`.
+    """
+    try:
+        if path.is_dir():
+            return _DirectoryFiles(path)
+        file = path.open("rb")
+    except OSError as error:
+        raise BuildFailure(
+            "image-bad-archive", f"cannot open the image archive {str(path)!r}", cause=error.strerror
+        ) from error
+    return read_tar_files(file, limits)
+
+
+def read_tar_files(file: BinaryIO, limits: Defaults | None = None) -> ImageFiles:
+    """The files of a tar in an open stream, which is closed with the result; a pipe is copied to a temporary file."""
+    limit = (limits or Defaults()).max_layer_bytes
+    start = _first_bytes(file)
+    compression = detect(start)
+    if compression != "uncompressed" or not file.seekable():
+        with file:
+            file = _spooled(Decompressed(_Joined(start, file), compression, limit))
+    else:
+        file.seek(0)
+    try:
+        return _TarFiles(file)
+    except BaseException:
+        file.close()
+        raise
+
+
+class _Joined:
+    """Bytes that were looked at already, then the rest of the stream."""
+
+    def __init__(self, start: bytes, rest: BinaryIO) -> None:
+        self._start, self._rest = start, rest
+
+    def read(self, size: int, /) -> bytes:
+        if self._start:
+            start, self._start = self._start, b""
+            return start
+        return self._rest.read(size)
+
+
+def _first_bytes(file: BinaryIO) -> bytes:
+    start = b""
+    while len(start) < 4 and (more := file.read(4 - len(start))):
+        start += more
+    return start
+
+
+def _spooled(source: Decompressed) -> BinaryIO:
+    copy = tempfile.TemporaryFile()
+    try:
+        while piece := source.read(_CHUNK):
+            copy.write(piece)
+        copy.seek(0)
+    except BaseException:
+        copy.close()
+        raise
+    return copy
+
+
+class _DirectoryFiles:
+    def __init__(self, root: Path) -> None:
+        self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def has(self, path: str) -> bool:
+        try:
+            self.open(path).close()
+        except BuildFailure:
+            return False
+        return True
+
+    def open(self, path: str) -> BinaryIO:
+        *above, name = _clean(path).split("/")
+        at = os.dup(self._root)
+        try:
+            for part in above:
+                inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+                os.close(at)
+                at = inner
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
+        except OSError as error:
+            raise _missing(path, error.strerror) from error
+        finally:
+            os.close(at)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise _missing(path, "not a regular file")
+        return os.fdopen(descriptor, "rb")
+
+    def close(self) -> None:
+        os.close(self._root)
+
+
+class _TarFiles:
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._places: dict[str, tuple[int, int]] = {}
+        self._links: dict[str, str] = {}
+        end = os.fstat(file.fileno()).st_size
+        reader = TarReader(file, _MAX_FILES, skip=lambda size: file.seek(size, os.SEEK_CUR))
+        for entry in reader:
+            name = _clean(os.fsdecode(entry.name))
+            link = os.fsdecode(entry.link)
+            self._places.pop(name, None)
+            self._links.pop(name, None)
+            if entry.kind == FILE:
+                if reader.offset + entry.size > end:
+                    raise BuildFailure("image-bad-tar", "an image archive is damaged", cause="it ends too early")
+                self._places[name] = reader.offset, entry.size
+            elif entry.kind == HARDLINK:
+                self._links[name] = _clean(link)
+            elif entry.kind == SYMLINK:
+                # `docker save` before version 25 links a layer that occurs twice.
+                self._links[name] = _clean(posixpath.join(posixpath.dirname(name), link))
+
+    def has(self, path: str) -> bool:
+        return self._place(path) is not None
+
+    def open(self, path: str) -> BinaryIO:
+        place = self._place(path)
+        if place is None:
+            raise _missing(path, None)
+        return io.BufferedReader(_Section(self._file, *place), 1 << 16)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _place(self, path: str) -> tuple[int, int] | None:
+        name = _clean(path)
+        for _ in range(_MAX_LINKS):
+            if name not in self._links:
+                break
+            name = self._links[name]
+        return self._places.get(name)
+
+
+class _Section(io.RawIOBase):
+    """A part of a file, independent of the file's own position."""
+
+    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
+        self._file, self._at, self._end = file, start, start + size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        room = memoryview(buffer)[: max(0, self._end - self._at)]
+        count = os.preadv(self._file.fileno(), [room], self._at) if len(room) else 0
+        self._at += count
+        return count
+
+
+def _clean(path: str) -> str:
+    """A name in one form; `..` is only worked out as text, for names are never opened outside their archive."""
+    return posixpath.normpath("/" + path)[1:].lstrip("/")
+
+
+def _missing(path: str, cause: str | None) -> BuildFailure:
+    return BuildFailure("image-bad-archive", f"the image archive has no file {path!r}", cause=cause)

@@ -1,0 +1,128 @@
+"""COPY and ADD into a layer, as BuildKit does it (Dockerfile reference, "COPY", "ADD").
+
+The destination is resolved inside the root, links included; a missing one is made 0755 with its parents. A single file
+lands inside an existing directory, a directory's contents land below the destination, whose own attributes stay. Below
+that, directories merge and take the source's attributes, and nothing ever changes between file and directory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from lamina.image.archive import open_archive
+from lamina.image.entries import Attributes, write_file, write_link, write_special
+from lamina.image.sources import Source
+from lamina.image.unpacked import unpack
+from lamina.image.upper import Directory, NewDirectory, Upper
+from lamina.keys.filetree import FileRecord
+from lamina.ports import Defaults, Placement, Selection
+
+
+def place(upper: Upper, placement: Placement, source: Source, limits: Defaults) -> None:
+    """Carry out a placement. Raises OSError, whose `filename` is a path in the root where the tree is to blame, and
+    BuildFailure from `source` and from archives."""
+    placer = _Placer(upper, placement, source)
+    for selection in placement.groups:
+        if placement.unpack and not selection.is_dir and selection.files[0].kind == "file":
+            with source.open(selection.files[0]) as stream, open_archive(stream) as archive:
+                if archive is not None:
+                    directory = placer.destination()
+                    unpack(archive, selection.base, upper, directory.path, placement.owner, limits)
+                    continue
+        if selection.is_dir:
+            placer.copy_tree(selection)
+        else:
+            placer.copy_one(selection)
+
+
+class _Placer:
+    """One placement under way."""
+
+    def __init__(self, upper: Upper, placement: Placement, source: Source) -> None:
+        self._upper = upper
+        self._placement = placement
+        self._source = source
+        mode = 0o755 if placement.mode is None else placement.mode
+        self._implied = NewDirectory(*(placement.owner or (0, 0)), mode)
+        #: Files with several names: directory, name and inode number of the copy. Paths, not open directories, as
+        #: there may be more of those than a process can hold open.
+        self._linked: dict[tuple[int, int] | None, tuple[str, str, int]] = {}
+
+    def destination(self) -> Directory:
+        """The destination as a directory, made if it is missing."""
+        return self._upper.open(self._upper.view.walk(self._placement.dest).path, self._implied)
+
+    def copy_one(self, selection: Selection) -> None:
+        """Copy anything but a directory."""
+        found = self._upper.view.walk(self._placement.dest)
+        if self._placement.dest_is_dir or (found.node is not None and found.node.is_dir):
+            directory, name = self._upper.open(found.path, self._implied), selection.base.rpartition("/")[2]
+        else:
+            parent, _, name = found.path.rpartition("/")
+            directory = self._upper.open(parent, self._implied)
+        self._put(directory, name, selection.files[0])
+
+    def copy_tree(self, selection: Selection) -> None:
+        """Copy what is below a directory."""
+        top = self.destination()
+        strip = len(selection.base) + 1 if selection.base else 0
+        described: list[tuple[str, FileRecord]] = []
+        current, directory = "", top
+        for record in selection.files:
+            relative = record.path[strip:]
+            if not relative:
+                continue  # the directory itself: the destination keeps its own attributes
+            is_dir = record.kind == "dir"
+            parent, _, name = (relative, "", "") if is_dir else relative.rpartition("/")
+            if parent != current:
+                directory = self._upper.open(_join(top.path, parent), self._implied)
+                current = parent
+            if is_dir:
+                described.append((directory.path, record))
+            else:
+                self._put(directory, name, record)
+        self._describe(described)
+
+    def _describe(self, directories: Sequence[tuple[str, FileRecord]]) -> None:
+        """Give directories their attributes, deepest first: filling them changed their times."""
+        for path, record in reversed(directories):
+            self._attributes(record).apply(self._upper.open(path, self._implied).fd)
+
+    def _put(self, directory: Directory, name: str, record: FileRecord) -> None:
+        kind = record.kind
+        if kind == "socket":
+            return  # nobody listens in an image, and a layer's tar cannot hold one
+        directory.make_way(name)
+        attributes = self._attributes(record)
+        if kind == "file":
+            self._put_file(directory, name, record, attributes)
+        elif kind == "link":
+            write_link(directory, name, record.target, attributes)
+        else:
+            write_special(directory, name, kind, record.target, attributes)
+
+    def _put_file(self, directory: Directory, name: str, record: FileRecord, attributes: Attributes) -> None:
+        """A regular file; one of several names becomes a hard link if another was put before, and still stands."""
+        inode = self._source.inode(record)
+        if inode in self._linked:
+            path, first, number = self._linked[inode]
+            parent = self._upper.open(path, self._implied)
+            info = parent.lstat(first)
+            if info is not None and info.st_ino == number:
+                os.link(first, name, src_dir_fd=parent.fd, dst_dir_fd=directory.fd, follow_symlinks=False)
+                return
+        with self._source.open(record) as stream:
+            number = write_file(directory, name, stream, record.size, attributes)
+        if inode is not None:
+            self._linked[inode] = directory.path, name, number
+
+    def _attributes(self, record: FileRecord) -> Attributes:
+        placement = self._placement
+        mode = record.mode if placement.mode is None else placement.mode
+        uid, gid = placement.owner or self._source.owner(record)
+        return Attributes(mode, uid, gid, self._source.mtime_ns(record), record.xattrs)
+
+
+def _join(parent: str, name: str) -> str:
+    return f"{parent}/{name}" if parent and name else parent or name

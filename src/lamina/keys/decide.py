@@ -1,0 +1,113 @@
+"""Decisions: hit or miss, and why. The branch that decides records the reason; nothing else explains a miss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from lamina.diagnostics import Span
+from lamina.digest import Digest
+from lamina.keys.facts import FileChange
+from lamina.keys.record import CacheKey, CacheRecord, KeyPart
+from lamina.keys.schema import PARENT
+
+How = Literal["definition", "content"]
+CauseKind = Literal["first_build", "added", "removed", "changed", "order", "parent", "forced", "evicted"]
+
+
+class MissCause(Struct, frozen=True):
+    """One reason of a miss. `part` is the key part, `before` and `after` its values, `files` what changed in it.
+
+    For kind `parent`, `origin` is the address of the step that made this one rebuild.
+    """
+
+    kind: CauseKind
+    part: str = ""
+    before: str | None = None
+    after: str | None = None
+    files: tuple[FileChange, ...] = ()
+    span: Span | None = None
+    origin: str = ""
+
+
+class Hit(Struct, frozen=True, tag="hit"):
+    """The step's result exists. `how`: by the definition key or by the parent's content."""
+
+    record: CacheRecord
+    how: How
+
+
+class Miss(Struct, frozen=True, tag="miss"):
+    """The step must run. `causes` is never empty, the first is the one to tell; `nearest` was compared with."""
+
+    causes: tuple[MissCause, ...]
+    nearest: CacheRecord | None = None
+
+
+Decision = Hit | Miss
+
+
+def explain_miss(
+    key: CacheKey,
+    candidates: Sequence[CacheRecord],
+    changes: Callable[[Digest, Digest], tuple[FileChange, ...]],
+    *,
+    parent_missed: str = "",
+) -> Miss:
+    """Compare a key that no record has with the records of the same step and say what differs.
+
+    `changes(before, after)` compares two stored file lists; `parent_missed` is the address of the step above that had
+    to run, if one had. The nearest candidate has the most equal parts, then is the newest.
+    """
+    same_kind = [record for record in candidates if record.key.kind == key.kind]
+    if not same_kind:
+        return Miss((MissCause("first_build"),))
+    nearest = max(same_kind, key=lambda record: _equal_parts(record.key, key))
+    causes = compare(nearest.key, key, changes)
+    own = tuple(cause for cause in causes if cause.part != PARENT)
+    if parent_missed:
+        return Miss((*own, MissCause("parent", PARENT, origin=parent_missed)), nearest)
+    return Miss(causes or (MissCause("evicted"),), nearest)
+
+
+def compare(
+    before: CacheKey, after: CacheKey, changes: Callable[[Digest, Digest], tuple[FileChange, ...]]
+) -> tuple[MissCause, ...]:
+    """What differs between two keys, part by part in key order; file lists are compared file by file."""
+    old, new = _named(before), _named(after)
+    causes = [_difference(name, old.get(name), new.get(name), changes) for name in dict.fromkeys((*new, *old))]
+    found = tuple(cause for cause in causes if cause is not None)
+    if not found and before.digest != after.digest:
+        return (MissCause("order", before=" ".join(old), after=" ".join(new)),)
+    return found
+
+
+def _difference(
+    name: str, old: KeyPart | None, new: KeyPart | None, changes: Callable[[Digest, Digest], tuple[FileChange, ...]]
+) -> MissCause | None:
+    if old is None:
+        return MissCause("added", name, after=new.value if new else None, span=new.span if new else None)
+    if new is None:
+        return MissCause("removed", name, before=old.value)
+    if old.value == new.value:
+        return None
+    files = changes(old.files, new.files) if old.files and new.files else ()
+    return MissCause("changed", name, old.value, new.value, files, new.span)
+
+
+def _named(key: CacheKey) -> dict[str, KeyPart]:
+    """Parts by a name that is unique: sources are told apart by their place, not by their text."""
+    named: dict[str, KeyPart] = {}
+    for part in key.parts:
+        name = part.name
+        if part.files:
+            name = f"source {sum(item.startswith('source ') for item in named) + 1}"
+        named[name] = part
+    return named
+
+
+def _equal_parts(one: CacheKey, other: CacheKey) -> int:
+    values = {(part.name, part.value) for part in one.parts}
+    return sum((part.name, part.value) in values for part in other.parts)

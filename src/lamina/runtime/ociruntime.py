@@ -1,0 +1,103 @@
+"""Steps under an OCI runtime (runc, crun, youki): the runner for who wants one, or needs setuid programs in a step."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from lamina.diagnostics import BuildFailure
+from lamina.ports import RunSpec
+from lamina.runtime import bundle, cgroups, process, rootfs
+from lamina.runtime.namespace import Rung
+
+
+class _LogEntry(msgspec.Struct):
+    level: str = ""
+    msg: str = ""
+
+
+class OciRunner:
+    """`ports.Runner` over a program with runc's command line."""
+
+    def __init__(self, rung: Rung, program: str) -> None:
+        self._rung = rung
+        self._program = program
+        self._running = process.Running()
+        self._numbers = itertools.count(1)
+        cgroups.sweep()
+
+    @property
+    def name(self) -> str:
+        return f"{Path(self._program).name}, {self._rung.name}, overlay"
+
+    def stop(self) -> None:
+        self._running.stop()
+
+    def run(self, spec: RunSpec, output: process.Output) -> int:
+        rootfs.check_user(spec, self._rung)
+        container = cgroups.name(next(self._numbers))
+        with rootfs.prepared(spec, self._rung) as root:
+            folder = spec.work.scratch / "bundle"
+            folder.mkdir(exist_ok=True)
+            configuration = bundle.configuration(spec, root, self._rung, container)
+            (folder / "config.json").write_bytes(msgspec.json.encode(configuration))
+            log = folder / "log.json"
+            # A runtime neither dies with its parent nor takes its container along. So it gets a pid namespace that
+            # dies with `unshare`, and `unshare` dies with us.
+            command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child=KILL"]
+            command += ["--mount-proc", self._program, "--root", str(folder / "state"), "--log", str(log)]
+            command += ["--log-format", "json", "run", "--bundle", str(folder), container]
+            try:
+                with process.started(command, spec, ()) as child, _first_of_namespace(child.pid) as last:
+                    with self._running.watched(child) as pidfd:
+                        code, _ = process.pump(child, pidfd, output, spec.stdin)
+                    if last is not None:
+                        process.wait_until_gone(last)
+            finally:
+                cgroups.remove(container)
+            if code < 0:
+                return 128 - code
+            self._check(log, code)
+            return code
+
+    def _check(self, log: Path, code: int) -> None:
+        """A runtime's own failure looks like the step's, but for what it logs."""
+        if code == 0 or not log.exists():
+            return
+        for line in log.read_bytes().splitlines():
+            entry = msgspec.json.decode(line, type=_LogEntry)
+            if entry.level in ("error", "fatal"):
+                raise BuildFailure(
+                    "runtime-oci-failed", f"{Path(self._program).name} could not run the step", cause=entry.msg
+                )
+
+
+@contextmanager
+def _first_of_namespace(unshare: int) -> Iterator[int | None]:
+    """A pidfd of the child of `unshare`, which ends after everything else in its pid namespace; None if it is gone.
+
+    A kernel without CONFIG_PROC_CHILDREN does not tell, and nobody waits then.
+    """
+    listing = Path(f"/proc/{unshare}/task/{unshare}/children")
+    descriptor = None
+    deadline = time.monotonic() + 2
+    while listing.exists() and time.monotonic() < deadline:
+        children = listing.read_text().split()
+        # `comm` shows when setpriv has become unshare; neither has another child.
+        if children:
+            descriptor = os.pidfd_open(int(children[0]))
+            break
+        if Path(f"/proc/{unshare}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            break
+        time.sleep(0.001)
+    try:
+        yield descriptor
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)

@@ -1,0 +1,71 @@
+"""Mounting a layer stack with overlayfs (Documentation/filesystems/overlayfs.rst of the kernel)."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from lamina.diagnostics import BuildFailure
+from lamina.runtime import kernel
+from lamina.runtime.namespace import Rung
+
+
+@contextmanager
+def mounted(
+    target: Path, lowers: Sequence[Path], upper: Path, work: Path, rung: Rung, flags: int = kernel.MS_NODEV
+) -> Iterator[None]:
+    """Mount `lowers` (topmost first, at least one) below `upper` at `target` while the block runs.
+
+    `work` must be a fresh directory: a volatile mount spoils it for the next one. Raises BuildFailure
+    `runtime-overlay-failed`.
+    """
+    with ExitStack() as held:
+        # Layers are named by open descriptors: any path works, whatever its length, colons or commas, and the whole
+        # of 200 layers fits the one page that mount(2) takes.
+        names = [_hold(held, path) for path in (*lowers, upper, work)]
+        options = f"lowerdir={':'.join(names[:-2])},upperdir={names[-2]},workdir={names[-1]}"
+        # Layers must stay plain, for other programs to read; and no redirect that an image brings along is followed.
+        options += ",index=off,metacopy=off,redirect_dir=nofollow"
+        if rung.xattr == "user":
+            options += ",userxattr"
+        _mount(target, options, flags)
+    try:
+        yield
+    finally:
+        _unmount(target)
+
+
+def _hold(held: ExitStack, path: Path) -> str:
+    descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    held.callback(os.close, descriptor)
+    return f"/proc/self/fd/{descriptor}"
+
+
+def _mount(target: Path, options: str, flags: int) -> None:
+    try:
+        try:
+            # Without `volatile` (kernel 5.10) the unmount syncs the whole file system that `upper` is on.
+            kernel.mount("lamina", str(target), "overlay", flags, options + ",volatile")
+        except OSError as refused:
+            if refused.errno != errno.EINVAL:
+                raise
+            kernel.mount("lamina", str(target), "overlay", flags, options)
+    except (OSError, ValueError) as failed:
+        raise BuildFailure(
+            "runtime-overlay-failed",
+            "the layers of a step could not be mounted",
+            cause=str(failed),
+            hint="`lamina doctor` says whether overlay mounts work here; kernel messages (`dmesg`) have the details",
+        ) from failed
+
+
+def _unmount(target: Path) -> None:
+    try:
+        kernel.unmount(str(target))
+    except OSError as busy:
+        if busy.errno != errno.EBUSY:
+            raise
+        kernel.unmount(str(target), kernel.MNT_DETACH)

@@ -1,0 +1,49 @@
+"""`ports.Catalog` over the store's images: what the engine needs to know of an image that the store has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+from lamina.oci.config import decode_config
+from lamina.oci.manifest import Manifest, decode_manifest
+from lamina.oci.platform import Platform
+from lamina.oci.reference import Reference
+from lamina.ports import ImageEntry
+from lamina.store.blobs import Blobs
+from lamina.store.images import Image, Images
+
+
+class StoreCatalog:
+    """Images by reference and platform; layers' descriptors are read from the manifest that the store keeps."""
+
+    def __init__(self, images: Images, blobs: Blobs) -> None:
+        self._images = images
+        self._blobs = blobs
+
+    def find(self, reference: Reference, platform: Platform) -> ImageEntry | None:
+        """See `ports.Catalog`. An image whose configuration or manifest is gone from the store counts as absent."""
+        image = self._images.get(str(reference), str(platform))
+        return self.entry(image) if image is not None and self._blobs.has(image.id) else None
+
+    def entry(self, image: Image) -> ImageEntry | None:
+        """An image of the store with its layers' descriptors, where it has a manifest."""
+        if image.manifest is None:
+            return ImageEntry(image.id)
+        if not self._blobs.has(image.manifest):
+            return None
+        manifest = decode_manifest(self._blobs.read(image.manifest))
+        return ImageEntry(image.id, image.manifest, manifest.layers if isinstance(manifest, Manifest) else ())
+
+    def add(self, entry: ImageEntry, references: Sequence[Reference], created: float) -> None:
+        """See `ports.Catalog`: keep the image and point the references at it."""
+        config = decode_config(self._blobs.read(entry.image_id))
+        self._images.add(
+            Image(
+                id=entry.image_id,
+                platform=str(config.platform),
+                created=created,
+                manifest=entry.manifest,
+                names=tuple(str(reference) for reference in references),
+            )
+        )

@@ -1,0 +1,66 @@
+"""Deleting a tree whatever its modes and however deep it is."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+_TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
+
+
+def remove_tree(path: Path) -> None:
+    """Delete `path`, a file or a directory with all below it; nothing happens if it is not there. Raises OSError.
+
+    No symlink is followed. A directory that holds something is first renamed to the top: so paths never grow, and
+    neither recursion, nor PATH_MAX, nor open descriptors limit the depth. Directories without write or search
+    permission are given it, which their owner may do.
+    """
+    top = os.fspath(path)
+    try:
+        if path.is_symlink() or not path.is_dir():
+            path.unlink()
+            return
+    except FileNotFoundError:
+        return
+    os.chmod(top, 0o700)
+    numbers = count()
+    pending = [top]
+    while pending:
+        directory = pending.pop()
+        pending.extend(_move_up(child, top, numbers) for child in _clear(directory))
+        if directory != top:
+            os.rmdir(directory)
+    os.rmdir(top)
+
+
+def _clear(directory: str) -> list[str]:
+    """Delete the entries of `directory` but for directories that hold something, whose paths are returned."""
+    children = []
+    with os.scandir(directory) as entries:
+        found = [(entry.path, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for path, is_directory in found:
+        if not is_directory:
+            os.unlink(path)
+            continue
+        try:
+            os.rmdir(path)
+        except OSError as error:
+            if error.errno not in _TAKEN:
+                raise
+            children.append(path)
+    return children
+
+
+def _move_up(directory: str, top: str, numbers: Iterator[int]) -> str:
+    os.chmod(directory, 0o700)  # a directory that moves needs write permission, for its `..`
+    while True:
+        target = f"{top}/.{next(numbers):x}"
+        try:
+            os.rename(directory, target)
+            return target
+        except OSError as error:
+            if error.errno not in _TAKEN:  # taken by a name of the tree's own
+                raise

@@ -1,0 +1,207 @@
+"""Layers as directories: made in `tmp/`, published by one rename and one row."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from lamina.diagnostics import BuildFailure
+from lamina.digest import ChainID, DiffID, chain_id
+from lamina.ports import Snapshot, Workspace
+from lamina.store.failures import explained
+from lamina.store.index import Index
+from lamina.store.layout import Layout
+from lamina.store.remove import remove_tree
+from lamina.store.session import Session
+
+#: Recomputes the diff ID of a layer directory that lamina built.
+Verify = Callable[[Path], DiffID]
+
+_COLUMNS = 'chain, parent, diff_id, layer, size, built, created, boot, synced, "check"'
+
+
+class Row(Struct, frozen=True):
+    """A row of `snapshots` but for its checksum. `layer` is the directory's number; `built`: lamina made it."""
+
+    chain: ChainID
+    parent: ChainID | None
+    diff_id: DiffID
+    layer: int
+    size: int
+    built: int
+    created: float
+    boot: str
+    synced: int
+
+    def checksum(self) -> int:
+        """CRC-32 of what must not change unseen (`synced` does change)."""
+        return zlib.crc32(f"{self.chain} {self.parent} {self.diff_id} {self.layer} {self.size} {self.built}".encode())
+
+
+class Snapshots:
+    """A `ports.Snapshotter` on disk."""
+
+    def __init__(self, layout: Layout, index: Index, session: Session, boot: str, verify: Verify | None) -> None:
+        """`verify` is used for layers that an earlier boot left unsynced; without it those count as missing."""
+        self._layout = layout
+        self._index = index
+        self._session = session
+        self._boot = boot
+        self._verify = verify
+
+    # --- looking up --------------------------------------------------------------------------------------------------
+    def get(self, chain: ChainID) -> Snapshot | None:
+        """The snapshot, if it is there and not in doubt. Doubt is settled here, by reading the layer once."""
+        row = self._row(chain)
+        if row is None or not self._is_usable(row):
+            return None
+        return self._snapshot(row)
+
+    def stack(self, chain: ChainID | None) -> tuple[Path, ...]:
+        """The layer directories of a chain, topmost first; `()` for None (scratch). Raises `store-snapshot-missing`."""
+        layers = []
+        while chain is not None:
+            snapshot = self.get(chain)
+            if snapshot is None:
+                raise BuildFailure(
+                    "store-snapshot-missing",
+                    f"the store has no layer for {chain}",
+                    hint="build or pull the image again; `lamina cache verify` lists what is missing",
+                )
+            layers.append(snapshot.layer)
+            chain = snapshot.parent
+        return tuple(layers)
+
+    def rows(self) -> list[Row]:
+        """Every well-formed row, for garbage collection and checks."""
+        found = self._index.read(f"SELECT {_COLUMNS} FROM snapshots")
+        return [row for row in map(_decode, found) if row is not None]
+
+    def _row(self, chain: ChainID) -> Row | None:
+        found = self._index.read(f"SELECT {_COLUMNS} FROM snapshots WHERE chain = ?", chain)
+        return _decode(found[0]) if found else None
+
+    def _snapshot(self, row: Row) -> Snapshot:
+        return Snapshot(row.chain, row.parent, row.diff_id, self._layout.layer(row.layer), row.size)
+
+    def _is_usable(self, row: Row) -> bool:
+        if not self._layout.layer(row.layer).is_dir():
+            return False
+        return self._is_trusted(row) or self._settle_doubt(row)
+
+    def _is_trusted(self, row: Row) -> bool:
+        return bool(row.synced) or row.boot == self._boot
+
+    # --- doubt -------------------------------------------------------------------------------------------------------
+    def _settle_doubt(self, row: Row) -> bool:
+        """A layer that an earlier boot left unsynced: mark it good, or discard it with the records that lead to it.
+
+        An unpacked layer cannot be verified by itself: it is discarded, and fetched or unpacked again.
+        """
+        if row.built and self._verify is None:
+            return False
+        if row.built and self._verify is not None and self._matches(row, self._verify):
+            with self._index.write() as connection:
+                connection.execute("UPDATE snapshots SET synced = 1 WHERE layer = ?", (row.layer,))
+            return True
+        self.discard_layer(row.layer, records=bool(row.built))
+        return False
+
+    def _matches(self, row: Row, verify: Verify) -> bool:
+        try:
+            return verify(self._layout.layer(row.layer)) == row.diff_id
+        except (OSError, ValueError, BuildFailure):
+            return False  # so damaged that it cannot even be read
+
+    def discard_layer(self, layer: int, *, records: bool) -> None:
+        """Delete a layer directory with its snapshots, and if asked the records whose result they are.
+
+        The row goes first: a kill in between leaves a directory that nothing names, which garbage collection takes.
+        """
+        with self._index.write() as connection:
+            if records:
+                connection.execute(
+                    "DELETE FROM records WHERE result IN (SELECT chain FROM snapshots WHERE layer = ?)", (layer,)
+                )
+            connection.execute("DELETE FROM snapshots WHERE layer = ?", (layer,))
+        self._session.discard(self._layout.layer(layer))
+
+    # --- making ------------------------------------------------------------------------------------------------------
+    @contextmanager
+    def begin(self, parent: ChainID | None) -> Iterator[Workspace]:
+        """A workspace above `parent`, deleted when the block ends unless it was committed.
+
+        The new root directory has mode and owner of the one below, because overlayfs shows the topmost one's.
+        """
+        layers = self.stack(parent)
+        place = self._session.fresh()
+        work = Workspace(layers, place / "upper", place / "work", place / "scratch")
+        try:
+            with explained(place):
+                for directory in (place, work.work, work.scratch, work.upper):
+                    directory.mkdir(mode=0o700)
+                status = layers[0].stat() if layers else None
+                if status is not None and (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+                    os.chown(work.upper, status.st_uid, status.st_gid)
+                work.upper.chmod(status.st_mode & 0o7777 if status else 0o755)
+            yield work
+        finally:
+            with suppress(OSError):  # left to `recover`; must not hide what went wrong in the block
+                remove_tree(place)
+
+    def commit(
+        self, work: Workspace, parent: ChainID | None, diff_id: DiffID, size: int, *, built: bool = True
+    ) -> Snapshot:
+        """Publish `work.upper`. If the chain exists already, the existing snapshot is returned.
+
+        Chains whose layers have the same diff ID share one directory if both were `built`. The rename happens inside
+        the transaction: a kill before its end leaves a directory that no row names.
+        """
+        chain = chain_id(parent, diff_id)
+        existing = self._row(chain)
+        if existing is not None and self._is_usable(existing):
+            return self._snapshot(existing)
+        with self._index.write() as connection:
+            existing = self._row(chain)
+            if existing is not None and self._is_trusted(existing) and self._layout.layer(existing.layer).is_dir():
+                return self._snapshot(existing)
+            layer = self._twin(diff_id) if built else None
+            if layer is None:
+                layer = self._publish(connection, work.upper, size)
+            row = Row(chain, parent, diff_id, layer, size, int(built), time.time(), self._boot, synced=0)
+            values = (*(getattr(row, name) for name in Row.__struct_fields__), row.checksum())
+            connection.execute(f"INSERT OR REPLACE INTO snapshots VALUES (?{', ?' * (len(values) - 1)})", values)
+        return self._snapshot(row)
+
+    def _twin(self, diff_id: DiffID) -> int | None:
+        """The number of a layer that lamina built and that holds the same, if there is one beyond doubt."""
+        found = self._index.read(f"SELECT {_COLUMNS} FROM snapshots WHERE diff_id = ? AND built = 1", diff_id)
+        for row in map(_decode, found):
+            if row is not None and self._is_trusted(row) and self._layout.layer(row.layer).is_dir():
+                return row.layer
+        return None
+
+    def _publish(self, connection: sqlite3.Connection, upper: Path, size: int) -> int:
+        sql = "UPDATE counters SET value = value + 1 WHERE name = 'layer' RETURNING value"
+        layer: int = connection.execute(sql).fetchone()[0]
+        target = self._layout.layer(layer)
+        with explained(target, size):
+            if target.exists():  # left by a transaction that a kill or a power loss undid: we hold the write lock
+                target.rename(self._session.fresh())
+            upper.rename(target)
+        return layer
+
+
+def _decode(found: tuple[Any, ...]) -> Row | None:
+    """A row, or None if it is damaged."""
+    *values, check = found
+    row = Row(*values)
+    return row if row.checksum() == check else None
