@@ -13,6 +13,7 @@ import msgspec
 
 from lamina.cli.options import host_platform, reference, store_root
 from lamina.cli.options import platform as read_platform
+from lamina.cli.outputs import export, parse_output
 from lamina.cli.wire import Workshop, workshop
 from lamina.context.ignore_file import load_rules
 from lamina.context.reader import DirectoryContext

@@ -131,6 +131,9 @@ class ContextReader(Protocol):
         """A regular file's bytes. Raises BuildFailure `context-changed` if it is not the file that was digested."""
 
     def mtime_ns(self, path: str) -> int: ...
+    def hidden_by(self, path: str) -> str | None:
+        """The ignore rule that keeps `path` out, with its place, such as `*.log (.dockerignore:3)`; None if none does.
+        Raises BuildFailure `context-unreadable` if it lies below a directory that could not be read."""
 
 
 # --- layers ----------------------------------------------------------------------------------------------------------
@@ -169,7 +172,17 @@ class Placement(Struct, frozen=True):
     source: tuple[Path, ...] | None = None
 
 
-class LayerIO(Protocol):
+class Accounts(Protocol):
+    """Users and groups by a stack's own /etc/passwd and /etc/group. Both raise `step-unknown-user`."""
+
+    def resolve_user(self, layers: Sequence[Path], user: str) -> User:
+        """USER's `name|uid[:group|gid]`; empty is root."""
+
+    def resolve_owner(self, layers: Sequence[Path], owner: str) -> tuple[int, int]:
+        """`--chown`'s `name|uid[:group|gid]` as uid and gid; a number alone is both."""
+
+
+class LayerIO(Accounts, Protocol):
     """Reading and writing layer directories without mounting anything."""
 
     def diff(self, upper: Path) -> LayerDiff:
@@ -180,9 +193,6 @@ class LayerIO(Protocol):
 
     def make_directory(self, work: Workspace, path: str, owner: tuple[int, int]) -> None:
         """WORKDIR: create `path` and its missing parents, mode 0755."""
-
-    def resolve_user(self, layers: Sequence[Path], user: str) -> User:
-        """`name|uid[:group|gid]` by the stack's /etc/passwd and /etc/group. Raises `step-unknown-user`."""
 
     def records(self, layers: Sequence[Path], patterns: Sequence[str]) -> Sequence[Selection]:
         """What these COPY --from sources select in a stack, with content digests; one selection a match."""

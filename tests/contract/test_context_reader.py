@@ -10,17 +10,19 @@ import pytest
 
 from lamina.context.reader import DirectoryContext
 from lamina.diagnostics import BuildFailure
+from lamina.dockerfile.ignore import parse_ignore
 from lamina.ports import ContextReader
 from lamina.testing.context import MemoryContext
 
 FILES = {"app/main.py": b"print()\n", "app/empty": b"", "top": b"\0\xff"}
+HIDDEN = {"build.log": "*.log (.dockerignore:2)"}
 Edit = Callable[[str, bytes], None]
 
 
 @pytest.fixture(params=["directory", "cached", "memory"])
 def made(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[ContextReader, Edit]:
     if request.param == "memory":
-        memory = MemoryContext(FILES, links={"link": "top"}, dirs=["bare"], modes={"top": 0o755})
+        memory = MemoryContext(FILES, links={"link": "top"}, dirs=["bare"], modes={"top": 0o755}, hidden=HIDDEN)
         return memory, memory.files.__setitem__
     root = tmp_path / "root"
     for name, data in FILES.items():
@@ -30,7 +32,11 @@ def made(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[ContextReader,
     (root / "link").symlink_to("top")
     (root / "top").chmod(0o755)
     cache = tmp_path / "cache" if request.param == "cached" else None
-    return DirectoryContext(root, cache=cache), lambda name, data: (root / name).write_bytes(data) and None
+
+    def edit(name: str, data: bytes) -> None:
+        (root / name).write_bytes(data)
+
+    return DirectoryContext(root, rules=parse_ignore(b"\n*.log\n", ".dockerignore"), cache=cache), edit
 
 
 def test_entries(made: tuple[ContextReader, Edit]) -> None:
@@ -89,3 +95,10 @@ def test_mtime(made: tuple[ContextReader, Edit]) -> None:
     assert context.mtime_ns("app/main.py") > 10**18 - 1
     with pytest.raises(KeyError):
         context.mtime_ns("nothing")
+
+
+def test_hidden_by(made: tuple[ContextReader, Edit]) -> None:
+    context, _ = made
+    assert context.hidden_by("build.log") == "*.log (.dockerignore:2)"
+    assert context.hidden_by("missing") is None
+    assert context.hidden_by("top") is None

@@ -68,7 +68,7 @@ def test_a_truncated_index_is_told_and_rebuilt(filled: Path, size: int | str) ->
         snapshot = add_layer(store, None, "new work")
         store.records.add(a_record("new", result=snapshot.chain_id))
         assert store.records.find(a_digest("new")) is not None
-    assert len(list(filled.glob("index.db.damaged-*"))) == (size != "missing")
+    assert (filled / "index.db.damaged-0").exists() == (size != "missing")
 
 
 def test_flipped_bytes_never_make_a_wrong_hit(filled: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_damaged_row_is_set_aside(filled: Path) -> None:
         assert ("index", True) in kinds and ("index", False) in kinds
 
 
-# --- power loss ----------------------------------------------------------------------------------------------------------
+# --- power loss ------------------------------------------------------------------------------------------------------
 def lose_power(root: Path) -> None:
     """Make all rows be of an earlier boot."""
     with sqlite3.connect(root / "index.db") as connection:
@@ -227,7 +227,7 @@ def test_a_commit_replaces_a_layer_in_doubt(tmp_path: Path) -> None:
         assert store.records.find(a_digest("k")) is not None
 
 
-# --- fsck ----------------------------------------------------------------------------------------------------------------
+# --- fsck ------------------------------------------------------------------------------------------------------------
 def test_fsck_finds_and_repair_discards(filled: Path) -> None:
     with Store.open(filled) as store:
         shutil.rmtree(store.layout.layer(1))

@@ -119,9 +119,9 @@ def test_a_read_only_file_system(disk: Path) -> None:
 AS_NOBODY = """
 import os, sys
 from pathlib import Path
-os.setgid(65534), os.setuid(65534)
 from lamina.diagnostics import BuildFailure
 from lamina.store.store import Store
+os.setgid(65534), os.setuid(65534)
 try:
     Store.open(Path(sys.argv[1]))
 except BuildFailure as failure:

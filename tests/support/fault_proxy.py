@@ -19,7 +19,8 @@ from typing import Literal
 
 Kind = Literal[
     "status",  # answer `status` without asking the server; with `header` lines
-    "cut",  # close the connection after `after` bytes of the body
+    "cut",  # reset the connection after `after` bytes of the body; the client may lose some that were sent
+    "end",  # close it properly after `after` bytes; the client gets all of them
     "short",  # lie in Content-Length: `after` bytes less, and send that much
     "long",  # append `after` bytes to the body and announce them
     "unannounced",  # append `after` bytes to a chunked body, no Content-Length
@@ -165,6 +166,8 @@ class FaultProxy:
             case "cut":
                 _send(connection, status, headers, data[:after])
                 _reset(connection)
+            case "end":
+                _send(connection, status, headers, data[:after])
             case "short":
                 data = data[: len(data) - after]
                 _send(connection, status, {**headers, "Content-Length": str(len(data))}, data)

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lamina import __version__
+from lamina.diagnostics import BuildFailure
+from lamina.digest import DiffID, Digest
 from lamina.engine.pull import Images
 from lamina.engine.world import Tools, World
-from lamina.ports import ContextReader, LayerUnpacker, Registry
+from lamina.oci.reference import Reference, parse_reference
+from lamina.ports import BaseImage, ContextReader, LayerUnpacker, Registry, Runner, RunSpec
 from lamina.store.catalog import StoreCatalog
 from lamina.store.store import Store
+
+if TYPE_CHECKING:
+    from lamina.runtime.namespace import Rung
 
 
 class Workshop:
@@ -29,14 +37,17 @@ class Workshop:
         return StoreCatalog(self.store.images, self.store.blobs)
 
     @cached_property
-    def tools(self) -> Tools:
-        """The process made ready to write layers: it enters its namespaces. Before any thread exists."""
-        from lamina.image.layerio import Layers
+    def rung(self) -> Rung:
+        """This process made ready to read and write layers: it enters its namespaces. Before any thread exists."""
         from lamina.runtime.namespace import enter
-        from lamina.runtime.select import choose
 
-        rung = enter()
-        return Tools(runner=choose(self._runtime), layers=Layers(rung.xattr))
+        return enter()
+
+    def start(self) -> Tools:
+        """What carries out steps; see `World.start`."""
+        from lamina.image.layerio import Layers
+
+        return Tools(runner=LateRunner(self._runtime), layers=Layers(self.rung.xattr))
 
     @cached_property
     def images(self) -> Images:
@@ -52,15 +63,28 @@ class Workshop:
     @cached_property
     def unpacker(self) -> LayerUnpacker:
         from lamina.image.unpack import Unpacker
-        from lamina.runtime.namespace import enter
 
-        return Unpacker(enter().xattr)
+        return Unpacker(self.rung.xattr)
 
     @cached_property
     def registry(self) -> Registry:
         from lamina.cli.registries import make_client
 
         return make_client(os.environ, __version__)
+
+    def layers_of(self, image: Digest) -> tuple[Path, ...]:
+        """The layer directories of an image of the store, topmost first, fetched if they never were."""
+        entry = self.catalog.entry(self.store.images.resolve(image))
+        raw = self.store.blobs.read(image)
+        if entry is None:
+            raise BuildFailure("store-blob-missing", f"the manifest of image {image} is gone", hint="pull it again")
+        _ = self.rung  # entered before there are threads that fetch
+        base = BaseImage(image, entry.manifest or image, raw, entry.layers, self._name_of(image))
+        return self.store.snapshots.stack(self.images.ensure(base, lambda *_: None))
+
+    def _name_of(self, image: Digest) -> Reference | None:
+        names = self.store.images.resolve(image).names
+        return parse_reference(names[0]) if names else None
 
     def world(self, context: ContextReader) -> World:
         store = self.store
@@ -73,10 +97,37 @@ class Workshop:
             catalog=self.catalog,
             context=context,
             images=self.images,
-            start=lambda: self.tools,
+            start=self.start,
             now=time.time,
             version=__version__,
         )
+
+
+class LateRunner:
+    """`ports.Runner`, chosen when the first step runs: a build without RUN needs no program to run steps with."""
+
+    def __init__(self, wanted: str) -> None:
+        self._wanted = wanted
+        self._lock = threading.Lock()
+        self._runner: Runner | None = None
+
+    @property
+    def name(self) -> str:
+        return self._chosen().name
+
+    def run(self, spec: RunSpec, output: Callable[[int, bytes], None]) -> int:
+        return self._chosen().run(spec, output)
+
+    def stop(self) -> None:
+        if self._runner is not None:
+            self._runner.stop()
+
+    def _chosen(self) -> Runner:
+        from lamina.runtime.select import choose
+
+        with self._lock:
+            self._runner = self._runner or choose(self._wanted)
+            return self._runner
 
 
 @contextmanager
@@ -87,7 +138,7 @@ def workshop(root: Path, runtime: str = "auto") -> Iterator[Workshop]:
         store.settle()
 
 
-def _verify(layer: Path) -> str:
+def _verify(layer: Path) -> DiffID:
     from lamina.image.diff import diff
 
     return diff(layer).diff_id

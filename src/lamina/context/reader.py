@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from lamina.context.files import Opener, RehashedFile, VerifiedFile, changed, read_record
 from lamina.context.identity import mtime_of, racy
+from lamina.context.inspect import why
 from lamina.context.scan import Scan, open_root, scan, unreadable
 from lamina.context.statcache import StatCache
 from lamina.dockerfile.ignore import IgnoreRules
@@ -26,7 +27,8 @@ class DirectoryContext:
     """A context directory, scanned once, when it is first asked for anything.
 
     `rules` are the ignore rules, `cache` the folder where stat caches live (None: read everything, remember nothing).
-    `now` is the clock, in nanoseconds since the epoch. The methods may be called from several threads. Raises BuildFailure `context-not-found`, `-not-a-directory`.
+    `now` is the clock, in nanoseconds since the epoch. The methods may be called from several threads.
+    Raises BuildFailure `context-not-found`, `context-not-a-directory`, `context-unreadable`.
     """
 
     def __init__(
@@ -116,6 +118,15 @@ class DirectoryContext:
         """When an entry was last modified, in nanoseconds since the epoch. Raises KeyError for an unknown path."""
         with self._lock:
             return mtime_of(self._identity(path))
+
+    def hidden_by(self, path: str) -> str | None:
+        """The ignore rule that keeps `path` out, with its place; None if none does. Raises `context-unreadable`."""
+        told = why(self.scanned, self.rules, path)
+        if told.fate == "unreadable":
+            raise unreadable(path, told.cause)
+        if told.fate != "excluded" or told.rule is None:
+            return None
+        return f"{told.rule.pattern} ({told.rule.span.file}:{told.rule.span.line})"
 
     def _identity(self, path: str) -> bytes:
         return self._edited.get(path) or self.scanned.identities[self._row(path)]

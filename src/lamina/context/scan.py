@@ -6,6 +6,7 @@ its parent showed, so a directory swapped for a link while the walk goes on lead
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -27,13 +28,15 @@ _KINDS: dict[int, Kind] = {
 }
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
+_REPLACED = "it was replaced while the context was being scanned"
+
 #: A record and its identity; the walk's currency.
 _Found = tuple[FileRecord, bytes]
 
 
 class Scan(Struct, frozen=True):
     """A context as it was seen. `records` are sorted by path, without the root itself and without content;
-    `identities` stand beside them. `unreadable` maps a directory that could not be read to the system's words."""
+    `identities` stand beside them. `unreadable` maps a directory that could not be read to the reason."""
 
     records: tuple[FileRecord, ...]
     identities: tuple[bytes, ...]
@@ -74,6 +77,8 @@ def scan(root: int, rules: IgnoreRules | None = None) -> Scan:
     walk.run()
     if "" in walk.unreadable:
         raise unreadable(".", walk.unreadable[""])
+    if walk.gone:
+        walk.found = [found for found in walk.found if found[0].path not in walk.gone]
     walk.found.sort(key=lambda found: found[0].path)
     return Scan(tuple(record for record, _ in walk.found), tuple(mark for _, mark in walk.found), walk.unreadable)
 
@@ -87,6 +92,7 @@ class _Walk:
         self.found: list[_Found] = []
         self.held: dict[str, _Found] = {}
         self.unreadable: dict[str, str] = {}
+        self.gone: set[str] = set()
         self.todo: list[tuple[str, os.stat_result]] = [("", os.fstat(root))]
 
     def run(self) -> None:
@@ -95,10 +101,11 @@ class _Walk:
             before = len(self.found)
             try:
                 self._directory(directory, expected)
-            except (FileNotFoundError, NotADirectoryError):
-                pass
+            except FileNotFoundError:
+                self.gone.add(directory)
             except OSError as error:
-                self.unreadable[directory] = error.strerror or str(error)
+                replaced = error.errno in (errno.ELOOP, errno.ENOTDIR)
+                self.unreadable[directory] = _REPLACED if replaced else error.strerror or str(error)
             if self.held and len(self.found) > before:
                 self._release(directory)
 
@@ -106,6 +113,7 @@ class _Walk:
         descriptor = os.open(directory or ".", _OPEN_DIRECTORY, dir_fd=self.root)
         try:
             if not os.path.samestat(os.fstat(descriptor), expected):
+                self.unreadable[directory] = _REPLACED
                 return
             with os.scandir(descriptor) as entries:
                 self._entries(descriptor, f"{directory}/" if directory else "", entries)
@@ -121,9 +129,10 @@ class _Walk:
                 continue
             try:
                 status = entry.stat(follow_symlinks=False)
+                kind = _KINDS.get(stat.S_IFMT(status.st_mode))
+                target = _target(descriptor, entry.name, kind, status)
             except FileNotFoundError:
                 continue
-            kind = _KINDS.get(stat.S_IFMT(status.st_mode))
             mode = status.st_mode & 0o7777
             if kind == "file":
                 record = FileRecord(path, "file", mode, status.st_size)
@@ -133,7 +142,7 @@ class _Walk:
                 if excluded:
                     self.held[path] = (record, identity_of(status))
             elif kind is not None:
-                record = FileRecord(path, kind, mode, target=_target(descriptor, entry.name, kind, status))
+                record = FileRecord(path, kind, mode, target=target)
             if kind is not None and not excluded:
                 found.append((record, identity_of(status)))
 
@@ -148,9 +157,15 @@ class _Walk:
             directory = directory.rpartition("/")[0]
 
 
-def _target(descriptor: int, name: str, kind: Kind, status: os.stat_result) -> str:
+def _target(descriptor: int, name: str, kind: Kind | None, status: os.stat_result) -> str:
+    """Raises FileNotFoundError if a link is no longer there or has become something else."""
     if kind == "link":
-        return os.readlink(name, dir_fd=descriptor)
+        try:
+            return os.readlink(name, dir_fd=descriptor)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                raise FileNotFoundError(errno.ENOENT, "no longer a link", name) from error
+            raise
     if kind in ("char", "block"):
         return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
     return ""

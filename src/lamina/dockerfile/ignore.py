@@ -19,6 +19,7 @@ from lamina.dockerfile.globs import BadGlob, unit
 from lamina.dockerfile.source import SPACE, Source
 
 _BOM = b"\xef\xbb\xbf"
+_ANY_DEPTH = r"(?:[\s\S]*/)?"
 _WILD = re.compile(r"[*?\[\]\\]")
 
 
@@ -52,8 +53,7 @@ class IgnoreRules:
         # Neighbours of one sign are one regular expression: most files need a single match for a path.
         runs = groupby(self._compiled, key=lambda each: each.rule.negated)
         self._runs = tuple(
-            (not negated, re.compile("|".join(f"(?:{each.expression})" for each in run)).fullmatch)
-            for negated, run in runs
+            (not negated, re.compile(_any_of([each.expression for each in run])).fullmatch) for negated, run in runs
         )[::-1]
 
     def excluded(self, path: str) -> bool:
@@ -134,8 +134,7 @@ def _compile(normal: str, rule: IgnoreRule) -> _Compiled:
     if not pattern:
         _refuse(rule, "there is no pattern behind the !")
     try:
-        # A rule also matches everything below what it matches.
-        expression = rf"(?:{_expression(pattern)})(?:/[\s\S]*)?"
+        expression = _expression(pattern)
     except BadGlob as error:
         _refuse(rule, str(error))
     fixed, starstar, _ = pattern.partition("**")
@@ -146,7 +145,9 @@ def _compile(normal: str, rule: IgnoreRule) -> _Compiled:
     # A slash inside a bracket is no separator, so components say nothing about such a pattern.
     any_depth = bool(starstar) or "[" in pattern
     compiled_rule = IgnoreRule(rule.pattern, negated, rule.span)
-    return _Compiled(compiled_rule, expression, re.compile(expression), () if "[" in pattern else parts, any_depth)
+    return _Compiled(
+        compiled_rule, expression, re.compile(_any_of([expression])), () if "[" in pattern else parts, any_depth
+    )
 
 
 def _expression(pattern: str) -> str:
@@ -154,7 +155,7 @@ def _expression(pattern: str) -> str:
     if pattern.startswith("**") and not _WILD.search(pattern, 2):
         # `**bar` is about how a path ends, not about a whole component; `**/bar` is `bar` at any depth.
         rest = pattern[2:]
-        return rf"(?:[\s\S]*/)?{re.escape(rest[1:])}" if rest.startswith("/") else rf"[\s\S]*{re.escape(rest)}"
+        return _ANY_DEPTH + re.escape(rest[1:]) if rest.startswith("/") else rf"[\s\S]*{re.escape(rest)}"
     parts: list[str] = []
     at = 0
     while at < len(pattern):
@@ -166,8 +167,18 @@ def _expression(pattern: str) -> str:
         if pattern.startswith("/", at):
             at += 1
         # At the end everything below is meant; elsewhere any number of whole components, none included.
-        parts.append(r"[\s\S]*" if at == len(pattern) else r"(?:[\s\S]*/)?")
+        parts.append(r"[\s\S]*" if at == len(pattern) else _ANY_DEPTH)
     return "".join(parts)
+
+
+def _any_of(expressions: list[str]) -> str:
+    """One expression for paths that any of these match, and for all that is below such a path."""
+    deep = [each.removeprefix(_ANY_DEPTH) for each in expressions if each.startswith(_ANY_DEPTH)]
+    branches = [each for each in expressions if not each.startswith(_ANY_DEPTH)]
+    if deep:
+        # Looking for the same start once instead of once a rule is what keeps fifty `**/x` rules fast.
+        branches.append(f"{_ANY_DEPTH}(?:{'|'.join(deep)})")
+    return rf"(?:{'|'.join(branches)})(?:/[\s\S]*)?"
 
 
 def _reaches_below(negation: _Compiled, directory: list[str]) -> bool:

@@ -12,7 +12,7 @@ from lamina.engine.job import Job
 from lamina.engine.world import Tools
 from lamina.plan.args import PROXY_NAMES
 from lamina.plan.steps import CopyOp, RunOp, Step, WorkdirOp
-from lamina.ports import ContextReader, LayerIO, Placement, RunSpec, Workspace
+from lamina.ports import ContextReader, Placement, RunSpec, Workspace
 
 _TAIL_LINES = 20
 _TAIL_BYTES = 16_384
@@ -75,11 +75,11 @@ def copy(
     inputs: CopyInputs,
     source: tuple[Path, ...] | None,
     context: ContextReader,
-    layers: LayerIO,
+    tools: Tools,
     work: Workspace,
 ) -> None:
     """COPY and ADD; `source` is the stack of layers to copy from, None for the build context."""
-    owner = layers.resolve_owner(work.layers, op.chown) if op.chown else None
+    owner = tools.layers.resolve_owner(work.layers, op.chown) if op.chown else None
     placement = Placement(
         dest=op.dest,
         dest_is_dir=op.dest_is_dir,
@@ -89,13 +89,13 @@ def copy(
         unpack=op.unpack,
         source=source,
     )
-    layers.place(work, placement, context if source is None else None)
+    tools.layers.place(work, placement, context if source is None else None)
 
 
-def workdir(op: WorkdirOp, layers: LayerIO, work: Workspace) -> None:
+def workdir(op: WorkdirOp, tools: Tools, work: Workspace) -> None:
     """WORKDIR."""
-    user = layers.resolve_user(work.layers, op.user)
-    layers.make_directory(work, op.path, (user.uid, user.gid))
+    user = tools.layers.resolve_user(work.layers, op.user)
+    tools.layers.make_directory(work, op.path, (user.uid, user.gid))
 
 
 _STATUS_HINTS = {

@@ -96,7 +96,7 @@ def _question(op: CopyOp, chain: ChainID | None, source: str) -> Digest:
 def _missing(source: str, similar: Sequence[str], context: ContextReader, span: Span) -> BuildFailure:
     rule = context.hidden_by(source)
     if rule is not None:
-        hint = f"{rule} keeps it out of the build context"
+        hint = f"the ignore rule {rule} keeps it out of the build context"
     elif source.startswith("..") or "/../" in source:
         hint = "a path cannot lead out of the build context: pass a directory above as the context instead"
     elif similar:

@@ -47,9 +47,14 @@ class Job:
             return self.world.images.ensure(image, self.narrator.progress(vertex))
 
 
-def chain_of(config: ImageConfig) -> ChainID | None:
-    """The top of an image's stack by its diff IDs; None for an image without layers."""
-    chain: ChainID | None = None
+def chains_of(config: ImageConfig) -> list[ChainID]:
+    """The chain IDs of an image's layers, lowest first."""
+    chains: list[ChainID] = []
     for diff_id in config.rootfs.diff_ids:
-        chain = chain_id(chain, diff_id)
-    return chain
+        chains.append(chain_id(chains[-1] if chains else None, diff_id))
+    return chains
+
+
+def chain_of(config: ImageConfig) -> ChainID | None:
+    """The top of an image's stack; None for an image without layers."""
+    return chains_of(config)[-1] if config.rootfs.diff_ids else None

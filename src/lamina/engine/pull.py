@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from lamina.diagnostics import BuildFailure
 from lamina.digest import ChainID, DiffID, Digest, chain_id
+from lamina.engine.job import chains_of
 from lamina.oci.config import ImageConfig, decode_config
 from lamina.oci.descriptor import Descriptor
 from lamina.oci.manifest import Index, Manifest, select_platform
@@ -46,7 +47,7 @@ class Images(Struct, frozen=True):
     def ensure(self, image: BaseImage, progress: Progress) -> ChainID | None:
         """See `ports.ImageSource`. Raises BuildFailure `registry-…`, `image-…`, `store-…`."""
         config = decode_config(image.config_raw)
-        chains = _chains(config)
+        chains = chains_of(config)
         missing = [index for index, chain in enumerate(chains) if self.snapshots.get(chain) is None]
         if missing:
             if len(image.layers) != len(chains):
@@ -132,13 +133,6 @@ class Images(Struct, frozen=True):
                     cause=f"{layer.digest} unpacks to {actual}, not to {expected}",
                 )
             self.snapshots.commit(work, parent, actual, layer.size, built=False)
-
-
-def _chains(config: ImageConfig) -> list[ChainID]:
-    chains: list[ChainID] = []
-    for diff_id in config.rootfs.diff_ids:
-        chains.append(chain_id(chains[-1] if chains else None, diff_id))
-    return chains
 
 
 def _check(reference: Reference, manifest: Manifest, config_raw: bytes) -> None:

@@ -69,6 +69,6 @@ class Undertaking(Struct, frozen=True):
                 tail = execute.Tail(self.job.narrator.output(vertex))
                 execute.run(op, self.step, self.job, tools, work, tail)
             case CopyOp() as op:
-                execute.copy(op, self.inputs, self.stack, self.job.world.context, tools.layers, work)
+                execute.copy(op, self.inputs, self.stack, self.job.world.context, tools, work)
             case WorkdirOp() as op:
-                execute.workdir(op, tools.layers, work)
+                execute.workdir(op, tools, work)

@@ -15,7 +15,13 @@ from lamina.diagnostics import BuildFailure
 from lamina.ports import Defaults
 
 _MAX_EXTENDED = 1 << 20  # of an extended header, which tarfile reads into memory; Go's reader has the same limit
-_EXTENDED = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, b"K")
+_EXTENDED = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 _MAGIC_SIZE = 6
 
 
@@ -38,8 +44,8 @@ class _Header(tarfile.TarInfo):
             if not buf or not any(buf):
                 raise  # the end, with or without its marker
             raise tarfile.ReadError(f"damaged header: {error}") from error
-        if info.type in _EXTENDED and not 0 <= info.size <= _MAX_EXTENDED:
-            raise tarfile.ReadError(f"an extended header has {info.size} bytes")
+        if info.size < 0 or (info.type in _EXTENDED and info.size > _MAX_EXTENDED):
+            raise tarfile.ReadError(f"a header states a size of {info.size} bytes")
         return info
 
 
@@ -80,7 +86,7 @@ def _decompressor(head: bytes, stream: _Replayed) -> _Readable:
     if head.startswith(b"\x1f\x8b\x08"):
         from isal import igzip
 
-        return cast("_Readable", igzip.IGzipFile(fileobj=source, mode="rb"))
+        return cast("_Readable", igzip.IGzipFile(fileobj=source, mode="rb"))  # type: ignore[no-untyped-call]
     if head.startswith(b"BZh"):
         import bz2
 

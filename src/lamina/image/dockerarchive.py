@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Struct
 
 from lamina.diagnostics import BuildFailure
-from lamina.image.archivefiles import FileSink, ImageFiles
+from lamina.image.archivefiles import ImageFiles
+from lamina.image.archivesinks import FileSink
 from lamina.image.decompress import detect
 from lamina.image.ocilayout import BlobSource, NamedImage, blob_path, read_bounded, read_manifest, write_layout
 from lamina.oci.config import ImageConfig, decode_config

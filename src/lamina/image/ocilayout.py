@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from lamina.diagnostics import BuildFailure
 from lamina.digest import Digest, digest_of
-from lamina.image.archivefiles import FileSink, ImageFiles
+from lamina.image.archivefiles import ImageFiles
+from lamina.image.archivesinks import FileSink
 from lamina.oci import mediatypes
 from lamina.oci.descriptor import Descriptor
 from lamina.oci.manifest import Index, Manifest, decode_manifest, encode_manifest

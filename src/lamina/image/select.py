@@ -38,8 +38,7 @@ class Selector:
     def select(self, pattern: str) -> list[Selection]:
         """One selection a match, in path order; none if a pattern with wildcards matches nothing.
 
-        Raises BuildFailure `step-copy-source-missing` for a literal that names nothing, and
-        `step-copy-source-pattern` for a malformed pattern.
+        Raises BuildFailure `step-copy-source-missing` for a literal that names nothing, and `dockerfile-bad-pattern`.
         """
         parts = clean(pattern)
         fixed = next((index for index, part in enumerate(parts) if has_wildcard(part)), len(parts))
@@ -48,18 +47,9 @@ class Selector:
             if found is None or found.node is None:
                 raise self._missing(parts)
             return [self._selection("/".join(parts), found.path, found.node)]
-        if found is None or found.node is None:
+        if found is None or found.node is None or not found.node.is_dir:
             return []
-        try:
-            matches = list(self._expand(found.path, found.node, parts[fixed:]))
-        except ValueError as error:
-            raise BuildFailure(
-                "step-copy-source-pattern",
-                f"{pattern!r} is a malformed pattern",
-                cause=str(error),
-                hint="to name a file with a bracket, write [[]",
-            ) from error
-        return [self._matched(path, node) for path, node in matches]
+        return [self._matched(path, node) for path, node in self._expand(found.path, found.node, parts[fixed:])]
 
     def _walk(self, path: str) -> Found | None:
         """Where a path leads; None where a process could not go: through a file, or round in circles."""

@@ -35,7 +35,8 @@ def unpack(
         for member in members(archive, limits):
             unpacker.put(member)
         unpacker.finish()
-    except (Damaged, tarfile.TarError) as error:
+    except (Damaged, tarfile.TarError, ValueError, OverflowError) as error:
+        # The last two: names with zero bytes, and numbers that no system call takes.
         raise BuildFailure(
             "step-add-archive",
             f"the archive {name!r} cannot be unpacked",
@@ -50,7 +51,7 @@ class _Unpacker:
     def __init__(self, archive: tarfile.TarFile, upper: Upper, dest: str, owner: tuple[int, int] | None) -> None:
         self._archive, self._upper, self._dest, self._owner = archive, upper, dest, owner
         self._implied = NewDirectory(*(owner or (0, 0)))
-        #: Canonical directories by the name that members use; forgotten when a link might change what they mean.
+        #: Canonical directories by the name that members use. All exist, so only a replacement changes what one means.
         self._parents: dict[str, str] = {}
         self._described: dict[str, Attributes] = {}
 
@@ -76,7 +77,6 @@ class _Unpacker:
             write_file(directory, name, cast("BinaryIO", stream), member.size, attributes, sparse=member.issparse())
         elif member.issym():
             write_link(directory, name, member.linkname, attributes)
-            self._parents.clear()
         elif member.isfifo() or member.isdev():
             kind = "fifo" if member.isfifo() else "char" if member.ischr() else "block"
             device = "" if member.isfifo() else f"{member.devmajor}:{member.devminor}"
@@ -93,7 +93,7 @@ class _Unpacker:
         path = directory.child_path(name)[1:]
         node = self._upper.view.walk(path, follow=False).node
         if node is not None and not node.is_dir:
-            self._clear(directory, name)
+            self._parents.clear()
         self._upper.open(path, self._implied, replace=True)
         self._described[path] = attributes
 
@@ -150,7 +150,10 @@ class _Unpacker:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """A member's name as parent and last component, cleaned; both empty for the root. Raises Damaged if it leads out."""
+    """A member's name as parent and last component, cleaned; both empty for the root.
+
+    Raises Damaged if it leads out.
+    """
     parts: list[str] = []
     for part in name.split("/"):
         if part == "..":

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 from collections import OrderedDict
+from weakref import WeakSet
 
 from msgspec import Struct
 
@@ -20,6 +20,8 @@ from lamina.ports import Workspace
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _KEPT_OPEN = 64  # far below the usual limit of 1024 descriptors, far above the depth of usual trees
+
+_LONGEST_PATH = 4094  # PATH_MAX without the first slash and the zero byte
 
 
 class NewDirectory(Struct, frozen=True):
@@ -34,7 +36,7 @@ class Directory:
     """An open directory of the upper layer. `path` is its canonical path in the root, `lower` the real directories of
     the layers below that merge into it. It lives as long as somebody refers to it."""
 
-    __slots__ = ("_below", "_listing", "fd", "lower", "path")
+    __slots__ = ("__weakref__", "_below", "_listing", "fd", "lower", "path")
 
     def __init__(self, fd: int, path: str, lower: tuple[str, ...], below: Rootfs) -> None:
         self.fd, self.path, self.lower = fd, path, lower
@@ -42,7 +44,13 @@ class Directory:
         self._listing: dict[str, bool] | None = None
 
     def __del__(self) -> None:
-        os.close(self.fd)
+        self.close()
+
+    def close(self) -> None:
+        """Free the descriptor; harmless if done before."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
 
     @property
     def lower_names(self) -> dict[str, bool]:
@@ -84,12 +92,16 @@ class Upper:
         self._root = os.fspath(work.upper)
         self._private = f"{namespace}.overlay."
         self._cache: OrderedDict[str, Directory] = OrderedDict()
+        #: All that are open, also those that the cache has dropped: an exception's traceback can keep them alive.
+        self._open: WeakSet[Directory] = WeakSet()
 
     def __enter__(self) -> Upper:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._cache.clear()
+        for directory in list(self._open):
+            directory.close()
 
     def holds(self, node: Node) -> bool:
         """Whether a node of `view` lies in the upper layer itself."""
@@ -99,8 +111,11 @@ class Upper:
         """Open the directory at a canonical path for writing: copied up, or made, with all its parents. With
         `replace` a non-directory in the last place gives way.
 
-        Raises NotADirectoryError (with the path in the root) if anything else is in the way.
+        Raises NotADirectoryError (with the path in the root) if anything else is in the way, and OSError
+        ENAMETOOLONG for a path that no process could use: one system call a component would make even those.
         """
+        if len(os.fsencode(path)) > _LONGEST_PATH:
+            raise OSError(errno.ENAMETOOLONG, "path too long", "/" + path[:80] + "…")
         names = path.split("/") if path else []
         depth = len(names)
         while depth and "/".join(names[:depth]) not in self._cache:
@@ -109,6 +124,7 @@ class Upper:
         for index in range(depth, len(names)):
             directory = self._descend(directory, names[index], make, replace and index == len(names) - 1)
             self._cache[directory.path] = directory
+            self._open.add(directory)
             if len(self._cache) > _KEPT_OPEN:
                 self._cache.popitem(last=False)
         return directory
@@ -117,6 +133,7 @@ class Upper:
         if path not in self._cache:
             assert path == ""
             self._cache[""] = Directory(os.open(self._root, _OPEN), "", self._below.dirs, self._below)
+            self._open.add(self._cache[""])
         self._cache.move_to_end(path)
         return self._cache[path]
 
@@ -131,7 +148,7 @@ class Upper:
         gone = directory.child_path(name)[1:]
         for path in [path for path in self._cache if path == gone or path.startswith(gone + "/")]:
             del self._cache[path]
-        shutil.rmtree(name, dir_fd=directory.fd)
+        _remove_tree(f"{self._root}/{gone}")
 
     def _descend(self, parent: Directory, name: str, make: NewDirectory, replace: bool) -> Directory:
         path = f"{parent.path}/{name}" if parent.path else name
@@ -180,3 +197,19 @@ class Upper:
         os.utime(fd, ns=(info.st_atime_ns, info.st_mtime_ns))
         os.utime(parent.fd, ns=(before.st_atime_ns, before.st_mtime_ns))
         return fd
+
+
+def _remove_tree(top: str) -> None:
+    """Remove a directory that no link leads to. Not by recursion: trees may be deeper than Python's stack."""
+    directories, waiting = [], [top]
+    while waiting:
+        directory = waiting.pop()
+        directories.append(directory)
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                else:
+                    os.unlink(entry.path)
+    for directory in reversed(directories):
+        os.rmdir(directory)

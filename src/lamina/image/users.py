@@ -51,8 +51,11 @@ def resolve_owner(rootfs: Rootfs, text: str) -> tuple[int, int]:
 
 def _passwd(rootfs: Rootfs, name: str) -> list[str] | None:
     """The line of a user, by number if it is one."""
-    column, wanted = (2, str(_number(name))) if name.isdigit() else (0, name)
-    return next((row for row in _rows(rootfs, "etc/passwd", 7) if row[column] == wanted), None)
+    rows = _rows(rootfs, "etc/passwd", 7)
+    if name.isdigit():
+        uid = _number(name)
+        return next((row for row in rows if int(row[2]) == uid), None)
+    return next((row for row in rows if row[0] == name), None)
 
 
 def _group(rootfs: Rootfs, name: str) -> int:

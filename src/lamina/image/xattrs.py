@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from lamina.diagnostics import BuildFailure
@@ -68,3 +69,18 @@ def read_attributes(descriptor: int, namespace: Namespace) -> Found:
         mark = "whiteout"
     kept = [(os.fsencode(name), os.getxattr(descriptor, name)) for name in names if belongs_to_image(name)]
     return Found(tuple(sorted(kept)), mark)
+
+
+def set_attributes(descriptor: int, attributes: Iterable[tuple[str, bytes]]) -> None:
+    """Give an open file those of the attributes that belong to an image.
+
+    A file system without them, or a user who may not set them, is no error: Docker goes on without, too.
+    """
+    for name, value in attributes:
+        if not belongs_to_image(name):
+            continue
+        try:
+            os.setxattr(descriptor, name, value)
+        except OSError as error:
+            if error.errno not in (errno.ENOTSUP, errno.EPERM):
+                raise

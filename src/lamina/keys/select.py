@@ -8,17 +8,14 @@ the context were the root of a file system; links inside a selected directory st
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
 from lamina.diagnostics import Span
-from lamina.dockerfile.globs import match, regex
+from lamina.dockerfile.globs import match
 from lamina.keys.filetree import FileRecord
 from lamina.keys.filetree import Selection as Selection
-
-_Matcher = Callable[[str, int], re.Match[str] | None]
 
 _path = attrgetter("path")
 #: Linux follows at most this many links in one lookup (path_resolution(7)).
@@ -46,7 +43,9 @@ def select(records: Sequence[FileRecord], source: str, *, span: Span | None = No
     """
     parts = clean(source)
     fixed = next((index for index, part in enumerate(parts) if has_wildcard(part)), len(parts))
-    patterns = [_matcher(part, span) for part in parts[fixed:]]
+    for part in parts[fixed:]:
+        # Whatever there is to match: a malformed pattern is an error in an empty context too.
+        match(part, "", span=span)
     start = _resolve(records, parts[:fixed])
     if start is None:
         return ()
@@ -55,7 +54,7 @@ def select(records: Sequence[FileRecord], source: str, *, span: Span | None = No
     if start.kind != "dir":
         return ()
     found = []
-    for record in _expand(records, start.path, patterns):
+    for record in _expand(records, start.path, parts[fixed:]):
         target = _resolve(records, record.path.split("/"))
         found.append(_selection(records, record.path, target or record))
     return tuple(found)
@@ -155,16 +154,9 @@ def _children(records: Sequence[FileRecord], directory: str) -> Iterator[FileRec
             index = bisect_left(records, record.path[:slash] + "0", lo=index, hi=high, key=_path)
 
 
-def _matcher(pattern: str, span: Span | None) -> _Matcher:
-    """One component's pattern, compiled once for all the names that it is tried on."""
-    match(pattern, "", span=span)
-    return re.compile(regex(pattern)).fullmatch
-
-
-def _expand(records: Sequence[FileRecord], directory: str, patterns: Sequence[_Matcher]) -> Iterator[FileRecord]:
-    skip = len(directory) + 1 if directory else 0
+def _expand(records: Sequence[FileRecord], directory: str, patterns: Sequence[str]) -> Iterator[FileRecord]:
     for child in _children(records, directory):
-        if patterns[0](child.path, skip) is None:
+        if not match(patterns[0], child.path.rpartition("/")[2]):
             continue
         if len(patterns) == 1:
             yield child

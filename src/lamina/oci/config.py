@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from lamina.digest import DiffID, Digest, digest_of
+from lamina.digest import DiffID, Digest, digest_of, parse_digest
 from lamina.oci.platform import Platform
 
 
@@ -89,9 +89,14 @@ class ImageConfig(Struct, frozen=True, omit_defaults=True):
 def decode_config(raw: bytes) -> ImageConfig:
     """Read a configuration. Raises ValueError with the place of the fault; null stands for absent, as in Go's JSON."""
     try:
-        return msgspec.convert(_without_nulls(msgspec.json.decode(raw)), ImageConfig)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        loose = msgspec.json.decode(raw)
+        _fill_maps(loose)
+        config = msgspec.convert(_without_nulls(loose), ImageConfig)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"not an image configuration: {error}") from error
+    for diff_id in config.rootfs.diff_ids:
+        parse_digest(diff_id)
+    return config
 
 
 def encode_config(config: ImageConfig) -> bytes:
@@ -102,6 +107,17 @@ def encode_config(config: ImageConfig) -> bytes:
 def image_id(raw: bytes) -> Digest:
     """An image's ID: the digest of its configuration's bytes (Docker's meaning of the word)."""
     return digest_of(raw)
+
+
+def _fill_maps(loose: Any) -> None:
+    """In a map, null is a key's empty value: the key stays (Go's `map[string]struct{}` and `map[string]string`)."""
+    runtime = loose.get("config") if isinstance(loose, dict) else None
+    if not isinstance(runtime, dict):
+        return
+    empty: tuple[tuple[str, object], ...] = (("ExposedPorts", {}), ("Volumes", {}), ("Labels", ""))
+    for member, value in empty:
+        if isinstance(runtime.get(member), dict):
+            runtime[member] = {key: value if item is None else item for key, item in runtime[member].items()}
 
 
 def _without_nulls(value: Any) -> Any:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from msgspec import Struct, field
 
+from lamina.digest import parse_digest
 from lamina.oci import mediatypes
 from lamina.oci.descriptor import Descriptor
-from lamina.oci.platform import Platform, matches
+from lamina.oci.platform import Platform, preference
 
 
 class Manifest(Struct, frozen=True, omit_defaults=True, rename="camel"):
@@ -32,19 +35,25 @@ class Index(Struct, frozen=True, omit_defaults=True, rename="camel"):
 def decode_manifest(raw: bytes, media_type: str = "") -> Manifest | Index:
     """Read a manifest or an index, told apart by `mediaType`, by `media_type` (an HTTP header's), or by shape.
 
-    Raises ValueError for anything else, also for Docker's old schema 1.
+    null stands for absent, as in Go's JSON. Raises ValueError for anything else: Docker's old schema 1, other media
+    types, digests that are not sha256, and documents that could be read both ways (CVE-2021-41190).
     """
     try:
         loose = msgspec.json.decode(raw)
         if not isinstance(loose, dict):
             raise ValueError("not a manifest: not a JSON object")
-        if loose.get("schemaVersion") != 2:
-            raise ValueError(f"not a manifest that lamina reads: schemaVersion {loose.get('schemaVersion')!r}")
-        kind = loose.get("mediaType") or media_type
-        if kind in mediatypes.INDEXES or (kind not in mediatypes.MANIFESTS and "manifests" in loose):
-            return msgspec.convert({**loose, "mediaType": kind or mediatypes.OCI_INDEX}, Index)
-        return msgspec.convert({**loose, "mediaType": kind or mediatypes.OCI_MANIFEST}, Manifest)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        present = {key: value for key, value in loose.items() if value is not None}
+        if present.get("schemaVersion") != 2:
+            raise ValueError(f"not a manifest that lamina reads: schemaVersion {present.get('schemaVersion')!r}")
+        kind = _kind(present, media_type)
+        if kind in mediatypes.INDEXES:
+            index = msgspec.convert(_descriptors_without_nulls({**present, "mediaType": kind}), Index)
+            _check(index.manifests)
+            return index
+        manifest = msgspec.convert(_descriptors_without_nulls({**present, "mediaType": kind}), Manifest)
+        _check((manifest.config, *manifest.layers))
+        return manifest
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"not a manifest: {error}") from error
 
 
@@ -54,7 +63,46 @@ def encode_manifest(manifest: Manifest | Index) -> bytes:
 
 
 def select_platform(index: Index, wanted: Platform) -> Descriptor | None:
-    """The entry of an index for a platform: an exact match first, then one whose variant is left open."""
-    offers = [entry for entry in index.manifests if entry.platform is not None and matches(wanted, entry.platform)]
-    exact = [entry for entry in offers if entry.platform == wanted]
-    return (exact or offers or [None])[0]  # type: ignore[list-item]
+    """The entry of an index for a platform: the best match first, an entry that names no platform last."""
+    offers = [
+        (rank, entry)
+        for entry in index.manifests
+        if entry.platform is not None and (rank := preference(wanted, entry.platform)) is not None
+    ]
+    if offers:
+        return min(offers, key=lambda offer: offer[0])[1]
+    return next((entry for entry in index.manifests if entry.platform is None), None)
+
+
+def _kind(present: dict[str, Any], media_type: str) -> str:
+    declared = present.get("mediaType")
+    if "manifests" in present and ("layers" in present or "config" in present):
+        raise ValueError("not a manifest: it could be read as an index, too")
+    if declared:
+        if not isinstance(declared, str) or declared not in mediatypes.INDEXES | mediatypes.MANIFESTS:
+            raise ValueError(f"not a manifest that lamina reads: media type {declared!r}")
+        return declared
+    if media_type in mediatypes.INDEXES | mediatypes.MANIFESTS:
+        return media_type
+    return mediatypes.OCI_INDEX if "manifests" in present else mediatypes.OCI_MANIFEST
+
+
+def _descriptors_without_nulls(document: dict[str, Any]) -> dict[str, Any]:
+    """Descriptors with their null members left out. `layers: null` is how Go writes an empty list."""
+
+    def cleaned(item: Any) -> Any:
+        return {key: cleaned(v) for key, v in item.items() if v is not None} if isinstance(item, dict) else item
+
+    lists = {
+        key: [cleaned(item) for item in document.get(key, ())]
+        for key in ("layers", "manifests")
+        if isinstance(document.get(key, ()), (list, tuple))
+    }
+    return {**document, **lists, "config": cleaned(document.get("config"))}
+
+
+def _check(descriptors: tuple[Descriptor, ...]) -> None:
+    for descriptor in descriptors:
+        parse_digest(descriptor.digest)
+        if descriptor.size < 0:
+            raise ValueError(f"not a manifest: size {descriptor.size} of {descriptor.digest}")

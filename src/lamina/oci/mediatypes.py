@@ -32,6 +32,7 @@ _LAYERS = {
     # Layers that registries may refuse to hold ("foreign"): same bytes, another name.
     "application/vnd.oci.image.layer.nondistributable.v1.tar": "uncompressed",
     "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip": "gzip",
+    "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd": "zstd",
     "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip": "gzip",
 }
 

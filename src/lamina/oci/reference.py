@@ -14,7 +14,8 @@ from lamina.digest import Digest, parse_digest
 
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*\Z")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
-_DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?\Z")
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_DOMAIN = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?\Z")
 
 
 class Reference(Struct, frozen=True):
@@ -33,7 +34,9 @@ class Reference(Struct, frozen=True):
         """The short form that Docker's users write: `ubuntu:latest`, `user/app:1`, `registry.example/app:1`."""
         name = f"{self.registry}/{self.repository}"
         if self.registry == "docker.io":
-            name = self.repository.removeprefix("library/") if self.repository.count("/") == 1 else self.repository
+            short = self.repository.removeprefix("library/") if self.repository.count("/") == 1 else self.repository
+            # `docker.io/a.b/c` has no short form: `a.b/c` would be another registry's.
+            name = name if _is_registry(*short.partition("/")[:2]) else short
         return name + self._suffix()
 
     def _suffix(self) -> str:
@@ -43,14 +46,17 @@ class Reference(Struct, frozen=True):
 def parse_reference(text: str) -> Reference:
     """Read an image name. Raises ValueError that says which part is wrong."""
     name, at, digest_text = text.partition("@")
-    digest = parse_digest(digest_text) if at else None
+    try:
+        digest = parse_digest(digest_text) if at else None
+    except ValueError as error:
+        raise ValueError(f"invalid image name {text!r}: {error}") from None
     head, slash, last = name.rpartition("/")
     last, colon, tag = last.partition(":")
     if colon and not _TAG.match(tag):
         raise ValueError(f"invalid image name {text!r}: {tag!r} is not a tag")
     path = head + slash + last
     first, slash, rest = path.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost" or first != first.lower()):
+    if _is_registry(first, slash):
         registry, repository = first, rest
     else:
         registry, repository = "docker.io", path
@@ -64,3 +70,8 @@ def parse_reference(text: str) -> Reference:
         lower = " (names are lower case)" if repository != repository.lower() else ""
         raise ValueError(f"invalid image name {text!r}: {repository!r} is not a repository{lower}")
     return Reference(registry, repository, tag or ("" if digest else "latest"), digest)
+
+
+def _is_registry(first: str, slash: str) -> bool:
+    """Whether a name's first component, with the slash behind it if there is one, names a registry."""
+    return bool(slash) and ("." in first or ":" in first or first == "localhost" or first != first.lower())

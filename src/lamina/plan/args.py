@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lamina.dockerfile.words import expand
-
 from lamina.dockerfile.syntax import Arg, Pair
+from lamina.dockerfile.words import expand
 from lamina.oci.platform import Platform
 from lamina.plan.steps import PlanOptions
 

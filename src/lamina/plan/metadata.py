@@ -11,18 +11,17 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from lamina.dockerfile.words import expand_words
 
 from lamina.diagnostics import BuildFailure, Span
 from lamina.dockerfile import syntax
+from lamina.dockerfile.durations import nanoseconds
+from lamina.dockerfile.words import expand_words
 from lamina.oci.config import Healthcheck
 from lamina.plan.failures import empty_value
 from lamina.plan.scope import Scope
 
 _PORT = re.compile(r"(?:(?P<address>.*):)?(?P<low>\d{1,5})(?:-(?P<high>\d{1,5}))?(?:/(?P<protocol>[a-zA-Z]+))?\Z")
 _SIGNAL = re.compile(r"(?:(?:SIG)?(?:[A-Z]+[0-9]*|RTM(?:IN|AX)(?:[+-]\d{1,2})?)|\d{1,2})\Z")
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
-_UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _MAX_PORTS = 65_536
 
 
@@ -126,7 +125,7 @@ def healthcheck(scope: Scope, instruction: syntax.Healthcheck) -> str:
         timeout=_duration(instruction, "timeout"),
         start_period=_duration(instruction, "start-period"),
         start_interval=_duration(instruction, "start-interval"),
-        retries=_count(retries) if retries else 0,
+        retries=int(retries.value or 0) if retries else 0,
     )
     scope.change(healthcheck=check)
     return instruction.original.partition(" ")[2]
@@ -174,25 +173,6 @@ def _ports(word: str, span: Span) -> list[str]:
 
 
 def _duration(instruction: syntax.Healthcheck, name: str) -> int:
+    """A duration flag in nanoseconds, 0 when it is absent; the parser has checked it."""
     flag = instruction.flag(name)
-    if flag is None:
-        return 0
-    text = flag.value or ""
-    parts = _DURATION.findall(text)
-    if "".join(number + unit for number, unit in parts) != text or (not parts and text != "0"):
-        raise BuildFailure(
-            "dockerfile-bad-duration",
-            f"--{name}={text} is not a duration",
-            span=flag.span,
-            hint="write a number and a unit, such as 30s, 1m30s or 500ms",
-        )
-    nanoseconds = sum(int(float(number) * _UNITS[unit]) for number, unit in parts)
-    if 0 < nanoseconds < 10**6:
-        raise BuildFailure("dockerfile-bad-duration", f"--{name}={text} is under a millisecond", span=flag.span)
-    return nanoseconds
-
-
-def _count(flag: syntax.Flag) -> int:
-    if not (flag.value or "").isdigit():
-        raise BuildFailure("dockerfile-bad-count", f"--retries={flag.value} is not a number", span=flag.span)
-    return int(flag.value or "0")
+    return nanoseconds(flag.value or "0") if flag else 0

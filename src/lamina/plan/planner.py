@@ -16,7 +16,7 @@ from lamina.dockerfile import parse_trigger, syntax
 from lamina.oci.config import History, ImageConfig, RuntimeConfig
 from lamina.plan.args import PROXY_NAMES, stage_arg
 from lamina.plan.copying import copy_op
-from lamina.plan.failures import choice, empty_value, not_built_yet
+from lamina.plan.failures import empty_value, not_built_yet
 from lamina.plan.metadata import METADATA, command_line
 from lamina.plan.scope import Scope
 from lamina.plan.stages import Outline, RawStage, copy_source, outline, target_stage
@@ -190,8 +190,8 @@ def _run(scope: Scope, instruction: syntax.Run) -> RunOp:
         args=tuple(sorted(scope.args.items())),
         user=scope.config.user,
         cwd=scope.config.working_dir or "/",
-        network=choice(network, ("default", "none", "host")),
-        security=choice(security, ("sandbox", "insecure")),
+        network=network.value or "default" if network else "default",
+        security=security.value or "sandbox" if security else "sandbox",
     )
     if op.security == "insecure":
         raise not_built_yet("RUN --security=insecure", instruction.span)

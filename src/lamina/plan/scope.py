@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lamina.dockerfile.words import expand
 from msgspec.structs import replace
 
 from lamina.diagnostics import Span
+from lamina.dockerfile.words import expand
 from lamina.oci.config import RuntimeConfig
 
 #: What BuildKit puts into a configuration whose base has no PATH.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 
-from lamina.dockerfile.words import expand
 from msgspec import Struct
 
 from lamina.diagnostics import BuildFailure, Span
 from lamina.dockerfile.syntax import Arg, Dockerfile, From, Instruction
+from lamina.dockerfile.words import expand
 from lamina.oci.platform import Platform, parse_platform
 from lamina.oci.reference import parse_reference
 from lamina.plan.args import global_args

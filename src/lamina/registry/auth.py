@@ -156,7 +156,7 @@ def _acceptable(realm: str, endpoint: Endpoint) -> bool:
 def _read_token(body: bytes, started: float, endpoint: Endpoint, what: str) -> _Pass:
     try:
         answer = msgspec.json.decode(body, type=_TokenAnswer, strict=False)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise malformed(endpoint.host, what, "its token server did not answer with a token") from None
     token = answer.token or answer.access_token
     if not token or not token.isascii() or not token.isprintable():

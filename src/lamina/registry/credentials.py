@@ -102,7 +102,7 @@ def read_config(file: Path | None) -> DockerConfig:
         loose: Any = msgspec.json.decode(raw) if raw.strip() else {}
         known = {key: value for key, value in loose.items() if value is not None}
         return msgspec.convert(known, DockerConfig)
-    except (msgspec.MsgspecError, UnicodeDecodeError, AttributeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, AttributeError):
         # The decoder's words could quote the file, which holds secrets.
         raise _bad_config(file, "it is not JSON of the expected shape") from None
 
@@ -146,7 +146,7 @@ def _ask_helper(name: str, server: str, file: Path | None) -> Credentials | None
     try:
         answer = msgspec.json.decode(run.stdout, type=dict[str, str])
         username, secret = answer["Username"], answer["Secret"]
-    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError):
         raise _helper_failure(program, "it did not answer with Username and Secret", file) from None
     if username == "<token>":
         return Credentials(identity_token=secret)

@@ -12,7 +12,7 @@ from lamina.registry.failures import TransportError, malformed
 from lamina.registry.transport import Answer
 
 #: A broken download goes on as long as each attempt brings at least this many bytes.
-PROGRESS = 1 << 20
+PROGRESS = 1 << 18
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)\Z")
 
 

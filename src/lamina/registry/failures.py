@@ -101,7 +101,7 @@ def words(status: int, body: bytes) -> str:
     try:
         errors = msgspec.json.decode(body)["errors"]
         text = "; ".join(f"{item.get('code', '')}: {item.get('message', '')}".strip(": ") for item in errors)
-    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError, TypeError, AttributeError):
         text = ""
     printable = "".join(char if char.isprintable() else " " for char in text)
     return f"HTTP {status} {printable[:300]}".rstrip()

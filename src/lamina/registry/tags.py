@@ -62,7 +62,7 @@ def _page(
         raw = answer.body(_MAX_PAGE_BYTES)
     try:
         page = msgspec.json.decode(raw, type=_Page).tags or ()
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise malformed(place.host, what, "its list of tags is not one") from error
     following = _NEXT.search(answer.headers.get("Link", ""))
     if following is None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import urllib3
 
 #: Bytes given on at a time: large enough for the hash to run at full speed, small enough to keep memory flat.
-CHUNK = 1 << 20
+CHUNK = 1 << 18
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _MAX_REDIRECTS = 5
@@ -219,8 +219,6 @@ def _translated() -> Iterator[None]:
 
     try:
         yield
-    except http.TimeoutError as error:
-        raise TransportError("timeout", _brief(error)) from error
     except http.SSLError as error:
         untrusted = any(sign in str(error) for sign in ("CERTIFICATE_VERIFY", "WRONG_VERSION", "Hostname mismatch"))
         raise TransportError("certificate" if untrusted else "cut", _brief(error)) from error
@@ -228,6 +226,9 @@ def _translated() -> Iterator[None]:
         raise TransportError("unreachable", "the name cannot be resolved") from error
     except http.NewConnectionError as error:
         raise TransportError("unreachable", _brief(error)) from error
+    except http.TimeoutError as error:
+        # After the two above: this library version counts them among the time-outs.
+        raise TransportError("timeout", _brief(error)) from error
     except (http.LocationValueError, UnicodeError) as error:
         raise TransportError("address", "unreadable address") from error
     except (http.HTTPError, OSError) as error:

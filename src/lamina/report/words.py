@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def duration(seconds: float) -> str:
     """`0.1s`, `12.3s`, `4m 05s`, `1h 02m`."""
@@ -30,3 +32,9 @@ def age(seconds: float) -> str:
             count = int(seconds // length)
             return f"{count} {name}{'s' if count != 1 else ''} ago"
     return f"{max(0, int(seconds))} seconds ago"
+
+
+def columns(rows: Sequence[Sequence[str]], gap: int = 3) -> list[str]:
+    """A table of words, each column as wide as its widest word."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [(" " * gap).join(f"{word:<{width}}" for word, width in zip(row, widths, strict=True)).rstrip() for row in rows]

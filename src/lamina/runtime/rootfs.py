@@ -114,7 +114,9 @@ def _mount_point(root: int, mount: Mount) -> stubs.Target:
     place = inside.locate(root, mount.target)
     if place.mode is not None and place.is_dir != directory:
         kinds = ("directory", "file") if directory else ("file", "directory")
-        raise BuildFailure("runtime-mount-kind", f"a {kinds[0]} cannot be mounted at {mount.target}, which is a {kinds[1]}")
+        raise BuildFailure(
+            "runtime-mount-kind", f"a {kinds[0]} cannot be mounted at {mount.target}, which is a {kinds[1]}"
+        )
     if place.path == "/":
         raise BuildFailure("runtime-mount-kind", f"nothing can be mounted at {mount.target}, the root of the step")
     return stubs.Target(place, directory)

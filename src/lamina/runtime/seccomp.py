@@ -21,11 +21,19 @@ _ARCHITECTURES = {
 }
 
 
+def has_filter() -> bool:
+    """Whether there is a compiled filter for this machine."""
+    return _filter().exists()
+
+
+def _filter() -> Path:
+    return _FOLDER / f"{platform.machine()}.bpf"
+
+
 def open_filter() -> int:
     """A descriptor of this machine's compiled filter (struct sock_filter in a row); the caller closes it."""
-    path = _FOLDER / f"{platform.machine()}.bpf"
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(_filter(), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         raise BuildFailure(
             "runtime-no-seccomp-filter",

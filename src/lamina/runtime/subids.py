@@ -61,7 +61,9 @@ class Mapper:
         wait, self._go = os.pipe()
         self._child = os.fork()
         if self._child == 0:
-            self._serve(wait, tools[0], [str(parent), *mapping(uid, uids)], tools[1], [str(parent), *mapping(gid, gids)])
+            self._serve(
+                wait, tools[0], [str(parent), *mapping(uid, uids)], tools[1], [str(parent), *mapping(gid, gids)]
+            )
         os.close(wait)
 
     def _serve(self, wait: int, uid_tool: str, uid_map: list[str], gid_tool: str, gid_map: list[str]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-
 from lamina.oci.config import decode_config
 from lamina.oci.manifest import Manifest, decode_manifest
 from lamina.oci.platform import Platform

@@ -17,6 +17,7 @@ from lamina.digest import Digest, parse_digest
 from lamina.keys.filetree import FileRecord, Kind
 from lamina.store.codec import to_blob
 from lamina.store.failures import explained
+from lamina.store.index import Index
 from lamina.store.layout import Layout
 from lamina.store.session import Session
 
@@ -43,9 +44,10 @@ class _Columns(Struct, frozen=True, array_like=True):
 class Facts:
     """Lists of file records by tree digest."""
 
-    def __init__(self, layout: Layout, session: Session) -> None:
+    def __init__(self, layout: Layout, session: Session, index: Index) -> None:
         self._directory = layout.facts
         self._session = session
+        self._index = index
 
     def put(self, digest: Digest, records: Sequence[FileRecord]) -> None:
         """Keep `records` under their tree digest, unless they are kept already. Raises BuildFailure."""
@@ -76,6 +78,16 @@ class Facts:
         except (zstandard.ZstdError, msgspec.MsgspecError, ValueError, IndexError):
             self.delete(digest)
             return None
+
+    def remember(self, question: Digest, answer: Digest) -> None:
+        """Keep an answer that never changes, such as what a COPY --from selects in a chain of layers."""
+        with self._index.write() as connection:
+            connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (question, answer))
+
+    def recall(self, question: Digest) -> Digest | None:
+        """The answer to a question that was answered before."""
+        rows = self._index.read("SELECT answer FROM answers WHERE question = ?", question)
+        return Digest(rows[0][0]) if rows else None
 
     def digests(self) -> list[Digest]:
         """What is kept."""

@@ -15,7 +15,7 @@ from lamina.store.failures import explained, from_os_error
 FORMAT = 1
 
 _DIRECTORIES = ("blobs", "blobs/sha256", "layers", "facts", "tmp", "locks", "logs", "mounts")
-_OURS = frozenset({"format", "index.db", "index.db-wal", "index.db-shm", "lost+found", "reserve", *_DIRECTORIES})
+_OURS = frozenset({"format", "lost+found", "reserve", *_DIRECTORIES})
 
 
 class Layout:
@@ -99,6 +99,9 @@ def _is_ready(layout: Layout) -> bool:
             f"the store at {layout.root} has format {found}; this lamina knows formats up to {FORMAT}",
             hint="update lamina, or use another store with --root or $LAMINA_ROOT",
         )
+    if found < FORMAT:
+        with explained(layout.root):
+            layout.format.unlink(missing_ok=True)  # to be written again when all that is new has been made
     return found == FORMAT
 
 
@@ -120,7 +123,7 @@ def _create(layout: Layout) -> None:
 
 
 def _is_ours(name: str) -> bool:
-    return name in _OURS or name.startswith(("format.", "index.db.damaged-"))
+    return name in _OURS or name.startswith(("format.", "index.db"))
 
 
 def _not_a_directory(root: Path) -> BuildFailure:

@@ -9,14 +9,15 @@ from itertools import count
 from pathlib import Path
 
 _TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
+_LONG = 2000
 
 
 def remove_tree(path: Path) -> None:
     """Delete `path`, a file or a directory with all below it; nothing happens if it is not there. Raises OSError.
 
-    No symlink is followed. A directory that holds something is first renamed to the top: so paths never grow, and
-    neither recursion, nor PATH_MAX, nor open descriptors limit the depth. Directories without write or search
-    permission are given it, which their owner may do.
+    No symlink is followed. A directory whose path has grown long is first renamed to the top, so neither PATH_MAX, nor
+    recursion, nor open descriptors limit the depth. Directories without write or search permission are given it, which
+    their owner may do.
     """
     top = os.fspath(path)
     try:
@@ -29,11 +30,11 @@ def remove_tree(path: Path) -> None:
     numbers = count()
     pending = [top]
     while pending:
-        directory = pending.pop()
-        pending.extend(_move_up(child, top, numbers) for child in _clear(directory))
-        if directory != top:
-            os.rmdir(directory)
-    os.rmdir(top)
+        children = _clear(pending[-1])
+        if children:
+            pending.extend(_move_up(child, top, numbers) if len(child) > _LONG else child for child in children)
+        else:
+            os.rmdir(pending.pop())
 
 
 def _clear(directory: str) -> list[str]:
@@ -50,12 +51,12 @@ def _clear(directory: str) -> list[str]:
         except OSError as error:
             if error.errno not in _TAKEN:
                 raise
+            os.chmod(path, 0o700)  # to look into it; and a directory that moves needs write permission, for its `..`
             children.append(path)
     return children
 
 
 def _move_up(directory: str, top: str, numbers: Iterator[int]) -> str:
-    os.chmod(directory, 0o700)  # a directory that moves needs write permission, for its `..`
     while True:
         target = f"{top}/.{next(numbers):x}"
         try:

@@ -40,7 +40,7 @@ class Store:
         self.snapshots = Snapshots(layout, self.index, self.session, self.boot, verify)
         self.records = Records(self.index, self.snapshots)
         self.locks = NamedLocks(layout)
-        self.facts = Facts(layout, self.session)
+        self.facts = Facts(layout, self.session, self.index)
         self.layer_blobs = LayerBlobs(self.index, self.blobs)
         self.images = Images(self.index)
         self.builds = Builds(self.index)

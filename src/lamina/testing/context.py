@@ -18,7 +18,7 @@ class MemoryContext:
 
     Modes are 0644, 0755 for directories and 0777 for links unless `modes` says otherwise. Tests change `files` as a
     user would edit a file: what was digested before and differs now raises BuildFailure `context-changed` in `open`.
-    `read` lists the paths that were read, in order.
+    `read` lists the paths that were read, in order. `hidden` is what `hidden_by` answers.
     """
 
     def __init__(
@@ -28,7 +28,9 @@ class MemoryContext:
         links: Mapping[str, str] | None = None,
         dirs: Sequence[str] = (),
         modes: Mapping[str, int] | None = None,
+        hidden: Mapping[str, str] | None = None,
     ) -> None:
+        self.hidden = dict(hidden or {})
         self.files = dict(files)
         self.read: list[str] = []
         records = {path: FileRecord(path, "file", 0o644, len(data)) for path, data in files.items()}
@@ -65,3 +67,6 @@ class MemoryContext:
         if path not in self._records:
             raise KeyError(path)
         return 1_000_000_000_000_000_000
+
+    def hidden_by(self, path: str) -> str | None:
+        return self.hidden.get(path)

@@ -93,6 +93,16 @@ def test_why_tells_what_is_behind_a_closed_door(root: Path) -> None:
     assert as_nobody(root, action) == "unreadable: shut: Permission denied"
 
 
+def test_a_source_behind_a_closed_door_is_not_just_missing(root: Path) -> None:
+    def action() -> str:
+        with DirectoryContext(Path(".")) as context:
+            return str(context.hidden_by("shut/file"))
+
+    assert as_nobody(root, action) == (
+        "context-unreadable: cannot read 'shut/file' in the build context: shut: Permission denied"
+    )
+
+
 def test_an_ignored_closed_door_is_no_matter(root: Path) -> None:
     def action() -> str:
         rules = parse_ignore(b"shut\nlisted\n", ".dockerignore")

@@ -11,8 +11,13 @@ from lamina.keys.filetree import FileRecord
 from lamina.keys.select import clean, has_wildcard, near, select
 from lamina.testing.context import MemoryContext
 
+NAMES = """
+    Pipfile Pipfile.lock README.md app/main.py app/models/user.py app/models/__init__.py app-old/main.py app0
+    docs/a.md docs/b.md docs/img/x.png odd/[a] odd/a odd/st*r odd/b\\c requirements.txt
+    deep/1/x/f deep/2/x/f deep/2/y/f
+"""
 RECORDS: Sequence[FileRecord] = MemoryContext(
-    dict.fromkeys(["Pipfile", "Pipfile.lock", "README.md", "app/main.py", "app/models/user.py", "app/models/__init__.py", "app-old/main.py", "app0", "docs/a.md", "docs/b.md", "docs/img/x.png", "odd/[a]", "odd/a", "odd/st*r", "odd/b\\c", "requirements.txt", "deep/1/x/f", "deep/2/x/f", "deep/2/y/f"], b""),
+    dict.fromkeys(NAMES.split(), b""),
     links={
         "to-file": "README.md",
         "to-dir": "app/models",

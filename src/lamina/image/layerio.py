@@ -1,4 +1,4 @@
-"""The part of `ports.LayerIO` that reads stacks and carries out COPY, ADD and WORKDIR; the rest is `diff`."""
+"""`ports.LayerIO`: layer directories described, read and written without a mount."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from lamina.diagnostics import BuildFailure
 from lamina.image.rootfs import Rootfs
 from lamina.image.xattrs import Namespace
-from lamina.ports import ContextReader, Defaults, Placement, Selection, User, Workspace
+from lamina.ports import ContextReader, Defaults, LayerDiff, Placement, Selection, User, Workspace
 
 #: errno → the second half of a reference, and what to do about it.
 _CAUSES = {
@@ -23,12 +23,19 @@ _CAUSES = {
 _CAUSES[errno.EACCES] = _CAUSES[errno.EPERM]
 
 
-class LayerFiles:
-    """`namespace` is that of overlayfs' marks in the layer directories; `limits` hold for archives that ADD unpacks."""
+class Layers:
+    """Implements `ports.LayerIO`. `namespace` is that of overlayfs' marks in the layer directories; `limits` hold for
+    archives that ADD unpacks."""
 
     def __init__(self, namespace: Namespace = "trusted", limits: Defaults | None = None) -> None:
-        self._namespace = namespace
+        self._namespace: Namespace = namespace
         self._limits = limits or Defaults()
+
+    def diff(self, upper: Path) -> LayerDiff:
+        """See `diff.diff`."""
+        from lamina.image.diff import diff
+
+        return diff(upper, self._namespace)
 
     def place(self, work: Workspace, placement: Placement, context: ContextReader | None) -> None:
         """Carry out a COPY or ADD into `work.upper`. Raises BuildFailure `step-copy-…`, `step-add-archive`,

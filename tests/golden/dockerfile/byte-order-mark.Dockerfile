@@ -1,0 +1,2 @@
+﻿# escape=`
+FROM a AS B

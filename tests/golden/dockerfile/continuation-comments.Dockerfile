@@ -1,0 +1,8 @@
+FROM a
+RUN a && \
+  # inside
+# at the margin
+    b && \
+
+  
+    c # kept

@@ -1,0 +1,5 @@
+# a note
+# escape=`
+FROM a
+RUN x \
+ y

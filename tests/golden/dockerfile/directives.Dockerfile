@@ -1,0 +1,8 @@
+# syntax=docker/dockerfile:1
+#Escape=`
+ # check = skip=JSONArgsRecommended;error=true
+# plain
+# syntax=late
+FROM a
+RUN dir `
+  c:\

@@ -1,0 +1,7 @@
+FROM a
+RUN <<E
+E
+COPY <<$NAME /x
+line \
+next
+$NAME

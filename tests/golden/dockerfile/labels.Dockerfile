@@ -1,0 +1,5 @@
+FROM a
+LABEL "com.example"="a b" x=y
+LABEL old value here
+LABEL multi="line \
+  more"

@@ -1,0 +1,5 @@
+FROM a
+ENV ä="ö ü" \
+  ß=🐳
+LABEL x=é
+RUN echo x

@@ -1,0 +1,138 @@
+"""A process of its own for the runner under test: entering namespaces cannot be undone, and SIGKILL is a case.
+
+`python runner_process.py ORDERS [USER]` reads `Orders` from a JSON file, becomes USER if one is named, runs the steps
+one after the other and prints a JSON list of `Outcome`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from lamina.diagnostics import BuildFailure
+from lamina.ports import Mount, Runner, RunSpec, User, Workspace
+from lamina.runtime import kernel
+from lamina.runtime.select import choose
+
+
+class Step(Struct, frozen=True):
+    """A step's specification as far as cases vary it. `stop_after` calls the runner's `stop` after so many seconds."""
+
+    folder: str
+    layers: tuple[str, ...]
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    cwd: str = "/"
+    uid: int = 0
+    gid: int = 0
+    groups: tuple[int, ...] = ()
+    network: str = "host"
+    mounts: tuple[tuple[str, str, str | None, bool], ...] = ()
+    insecure: bool = False
+    stdin: str | None = None
+    stop_after: float | None = None
+
+
+class Orders(Struct, frozen=True):
+    runtime: str
+    steps: tuple[Step, ...]
+
+
+class Outcome(Struct, frozen=True):
+    """`failure` is the reference of a BuildFailure; `seconds` is the time of `run`."""
+
+    name: str
+    code: int | None = None
+    out: str = ""
+    err: str = ""
+    failure: str | None = None
+    cause: str | None = None
+    seconds: float = 0.0
+    first_output: float = 0.0
+
+
+def perform(runner: Runner, step: Step) -> Outcome:
+    """Run one step with the runner."""
+    folder = Path(step.folder)
+    for name in ("upper", "work", "scratch"):
+        (folder / name).mkdir(mode=0o755, parents=True, exist_ok=True)
+    spec = RunSpec(
+        work=Workspace(tuple(map(Path, step.layers)), folder / "upper", folder / "work", folder / "scratch"),
+        argv=step.argv,
+        env=step.env,
+        cwd=step.cwd,
+        user=User(step.uid, step.gid, step.groups),
+        network="none" if step.network == "none" else "host",
+        mounts=tuple(
+            Mount("tmpfs" if kind == "tmpfs" else "bind", target, Path(source) if source else None, read_only)
+            for kind, target, source, read_only in step.mounts
+        ),
+        insecure=step.insecure,
+        stdin=None if step.stdin is None else step.stdin.encode(),
+    )
+    streams: dict[int, list[bytes]] = {1: [], 2: []}
+    first: list[float] = []
+    start = time.monotonic()
+
+    def output(stream: int, data: bytes) -> None:
+        first.append(time.monotonic() - start)
+        streams[stream].append(data)
+
+    if step.stop_after is not None:
+        threading.Timer(step.stop_after, runner.stop).start()
+    code, failure, cause = None, None, None
+    try:
+        code = runner.run(spec, output)
+    except BuildFailure as failed:
+        failure, cause = failed.diagnostic.reference, failed.diagnostic.cause
+    return Outcome(
+        runner.name,
+        code,
+        b"".join(streams[1]).decode(errors="replace"),
+        b"".join(streams[2]).decode(errors="replace"),
+        failure,
+        cause,
+        time.monotonic() - start,
+        first[0] if first else 0.0,
+    )
+
+
+def become(name: str, needed: list[str]) -> None:
+    """Run this program again as another user, in a mount namespace where it can reach `needed` paths.
+
+    The interpreter or the checkout may lie below a home directory that is closed to others.
+    """
+    import pwd
+
+    kernel.unshare(kernel.CLONE_NEWNS)
+    kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_SLAVE)
+    umask = os.umask(0o022)
+    held = {path: os.open(path, os.O_PATH) for path in needed}
+    for path, descriptor in held.items():
+        closed = [folder for folder in reversed(Path(path).parents) if not folder.stat().st_mode & 0o001]
+        if closed:
+            kernel.mount("none", str(closed[0]), "tmpfs", 0, "mode=755")
+        if not Path(path).exists():
+            Path(path).mkdir(parents=True)
+            kernel.mount(f"/proc/self/fd/{descriptor}", path, None, 0x1000)
+    os.umask(umask)
+    user = pwd.getpwnam(name)
+    os.setgroups([])
+    os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
+    os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
+    os.environ["PYTHONPATH"] = os.pathsep.join(part for part in sys.path if part)
+    os.execv(sys.executable, [sys.executable, __file__, sys.argv[1]])
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        become(sys.argv[2], [sys.base_prefix, str(Path(__file__).parents[2])])
+    orders = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Orders)
+    chosen = choose(orders.runtime)
+    print(msgspec.json.encode([perform(chosen, step) for step in orders.steps]).decode())  # noqa: T201
