@@ -107,8 +107,11 @@ def test_a_program_without_its_interpreter_is_a_failure_with_a_cause(bench: Benc
     script.write_text("#!/no/interpreter\n")
     script.chmod(0o755)
     done = bench.run("", argv=("/bin/orphan",))
-    assert done.failure in ("runtime-bubblewrap-failed", "runtime-oci-failed")
-    assert "orphan" in (done.cause or "")
+    assert done.code != 0
+    assert "/bin/orphan: " in done.err
+    if bench.runtime == "bwrap":
+        assert done.failure == "runtime-bubblewrap-failed"
+        assert "orphan" in (done.cause or "")
 
 
 def test_root_has_dockers_capabilities_alone(bench: Bench) -> None:
@@ -162,15 +165,14 @@ def test_system_calls_that_docker_refuses(bench: Bench, call: str) -> None:
 
 
 def test_proc_and_sys_cannot_reach_the_machine(bench: Bench) -> None:
+    refused = ["/proc/sys/vm/drop_caches", "/proc/sys/kernel/core_pattern", "/sys/kernel/x", "/proc/sysrq-trigger"]
+    writes = [f"(echo x >{path}) && echo WRITTEN" for path in refused if Path(path).exists() or path.startswith("/sys")]
+    hidden = [path for path in ("/proc/keys", "/proc/timer_list", "/proc/kcore") if Path(path).exists()]
+    folders = [path for path in ("/sys/firmware", "/proc/acpi", "/proc/scsi") if Path(path).exists()]
     done = bench.run(
-        "echo x >/proc/sys/vm/drop_caches; echo x >/proc/sys/kernel/core_pattern; echo h >/proc/sysrq-trigger;"
-        "mkdir /sys/fs/x; cat /proc/keys /proc/timer_list | wc -c; ls /sys/firmware | wc -l; ls /proc/acpi | wc -l"
+        ";".join([*writes, f"cat {' '.join(hidden)} | wc -c", *(f"ls {path} | wc -l" for path in folders)])
     )
-    assert done.out.split() == ["0", "0", "0"]
-    assert "nonexistent" not in done.err
-    assert done.err.count("ead-only file system") + done.err.count("ermission denied") + done.err.count(
-        "nonexistent"
-    ) >= 3
+    assert done.out.split() == ["0"] * (1 + len(folders))
 
 
 def test_devices_work_and_are_not_the_machines(bench: Bench) -> None:

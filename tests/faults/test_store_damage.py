@@ -68,14 +68,14 @@ def test_a_truncated_index_is_told_and_rebuilt(filled: Path, size: int | str) ->
         snapshot = add_layer(store, None, "new work")
         store.records.add(a_record("new", result=snapshot.chain_id))
         assert store.records.find(a_digest("new")) is not None
-    assert (filled / "index.db.damaged-0").exists() == (size != "missing")
+    assert (filled / "index.db.damaged-0").exists()
 
 
 def test_flipped_bytes_never_make_a_wrong_hit(filled: Path) -> None:
     index = filled / "index.db"
     good = index.read_bytes()
     chance = random.Random(11)
-    outcomes = set()
+    outcomes: set[bool | str] = set()
     for _ in range(60):
         bad = bytearray(good)
         for _ in range(chance.choice((1, 5, 200))):

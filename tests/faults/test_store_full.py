@@ -6,6 +6,7 @@ import ctypes
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -130,18 +131,17 @@ except BuildFailure as failure:
 
 
 @pytest.mark.parametrize("made", [True, False])
-def test_no_permission(tmp_path: Path, made: bool) -> None:
-    root = tmp_path / "store"
-    if made:
-        Store.open(root).close()
-    tmp_path.chmod(0o755)
-    for parent in (
-        (tmp_path.parent, tmp_path.parent.parent, root) if made else (tmp_path.parent, tmp_path.parent.parent)
-    ):
-        parent.chmod(0o755)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", AS_NOBODY, root], stdout=subprocess.PIPE, text=True, env=environment)
-    assert done.stdout == "store-permission\n"
+def test_no_permission(made: bool) -> None:
+    with tempfile.TemporaryDirectory() as place:  # pytest's own directories let nobody else in
+        Path(place).chmod(0o755)
+        root = Path(place) / "store"
+        if made:
+            Store.open(root).close()
+            root.chmod(0o755)
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-c", AS_NOBODY, root]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
+        assert done.stdout == "store-permission\n"
 
 
 def test_what_is_mounted_below_a_dead_workspace_is_not_deleted(tmp_path: Path) -> None:

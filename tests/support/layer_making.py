@@ -59,7 +59,7 @@ def mounted(work: Workspace) -> Iterator[Path]:
     point.mkdir()
     lower = ":".join(str(layer) for layer in (work.upper, *work.layers))
     if not work.layers:  # overlayfs wants two
-        (work.scratch / "empty").mkdir()
+        (work.scratch / "empty").mkdir(exist_ok=True)
         lower += f":{work.scratch}/empty"
     subprocess.run(["mount", "-t", "overlay", "overlay", "-o", f"ro,lowerdir={lower}", str(point)], check=True)
     try:

@@ -61,7 +61,8 @@ def perform(runner: Runner, step: Step) -> Outcome:
     """Run one step with the runner."""
     folder = Path(step.folder)
     for name in ("upper", "work", "scratch"):
-        (folder / name).mkdir(mode=0o755, parents=True, exist_ok=True)
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / "upper").chmod(0o755)
     spec = RunSpec(
         work=Workspace(tuple(map(Path, step.layers)), folder / "upper", folder / "work", folder / "scratch"),
         argv=step.argv,

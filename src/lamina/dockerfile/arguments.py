@@ -9,7 +9,7 @@ import msgspec
 
 from lamina.dockerfile.expansion import BadSubstitution
 from lamina.dockerfile.heredocs import opening
-from lamina.dockerfile.source import SPACE
+from lamina.dockerfile.source import SPACE, shown
 from lamina.dockerfile.statement import BLANKS, Part, Statement
 from lamina.dockerfile.syntax import Command, Pair
 
@@ -60,7 +60,10 @@ def pairs(statement: Statement) -> tuple[tuple[Pair, ...], bool]:
         name, *rest = BLANKS.split(args.text, maxsplit=1)
         if not rest:
             statement.fail(
-                "dockerfile-missing-value", f"{keyword} {name} has no value", args, hint=f"write {keyword} {name}=value"
+                "dockerfile-missing-value",
+                f"{keyword} {shown(name)} has no value",
+                args,
+                hint=f"write {keyword} {shown(name)}=value",
             )
         return (Pair(name, rest[0], statement.span(args)),), True
     found: list[Pair] = []
@@ -69,7 +72,7 @@ def pairs(statement: Statement) -> tuple[tuple[Pair, ...], bool]:
         if not equals:
             statement.fail(
                 "dockerfile-bad-pair",
-                f"{word.text} has no = and no value",
+                f"{shown(word.text)} has no = and no value",
                 word,
                 hint='quote a value that holds blanks, as in name="two words"',
             )

@@ -7,7 +7,7 @@ import re
 from msgspec import Struct
 
 from lamina.diagnostics import BuildFailure, Span
-from lamina.dockerfile.source import SPACE, Source
+from lamina.dockerfile.source import SPACE, Source, shown
 from lamina.dockerfile.syntax import Directive
 
 _DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*\Z")
@@ -47,7 +47,7 @@ def read_directives(source: Source) -> tuple[Directive, ...]:
         if name == "escape" and value not in ("\\", "`"):
             raise BuildFailure(
                 "dockerfile-bad-escape",
-                f"`{value}` cannot be the escape character",
+                f"`{shown(value)}` cannot be the escape character",
                 span=span,
                 hint="use a backslash or a backtick",
             )
@@ -64,14 +64,14 @@ def parse_checks(text: str, span: Span | None = None) -> CheckOptions:
         if not equals or name not in ("skip", "error", "experimental"):
             raise BuildFailure(
                 "dockerfile-bad-check",
-                f"`{part}` is no check option",
+                f"`{shown(part)}` is no check option",
                 span=span,
                 hint="write skip=RULE,RULE or error=true or experimental=RULE, separated by semicolons",
             )
         options[name] = value.strip()
     error = options.get("error", "false").lower()
     if error not in _TRUE | _FALSE:
-        raise BuildFailure("dockerfile-bad-check", f"error={error} is neither true nor false", span=span)
+        raise BuildFailure("dockerfile-bad-check", f"error={shown(error)} is neither true nor false", span=span)
     return CheckOptions(_names(options.get("skip", "")), error in _TRUE, _names(options.get("experimental", "")))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NoReturn
 
+from lamina.dockerfile.source import shown
 from lamina.dockerfile.spelling import meant
 from lamina.dockerfile.statement import Part, Statement
 from lamina.dockerfile.syntax import Flag
@@ -66,7 +67,7 @@ def _checked(statement: Statement, part: Part, name: str, kind: Kind, value: str
         if value is not None and value.lower() not in ("true", "false"):
             statement.fail(
                 "dockerfile-bad-flag-value",
-                f"--{name} is true or false, not {value or 'empty'}",
+                f"--{name} is true or false, not {shown(value) or 'empty'}",
                 part,
                 hint=f"write --{name} or --{name}=false",
             )
@@ -77,7 +78,7 @@ def _checked(statement: Statement, part: Part, name: str, kind: Kind, value: str
     if choices and value not in choices:
         statement.fail(
             "dockerfile-bad-flag-value",
-            f"--{name} cannot be {value or 'empty'}",
+            f"--{name} cannot be {shown(value) or 'empty'}",
             part,
             hint=meant(value, choices) or f"it is one of {', '.join(choices)}",
         )
@@ -94,4 +95,4 @@ def _unknown(statement: Statement, part: Part, name: str, known: dict[str, Kind]
             hint = f"{statement.keyword} takes {', '.join('--' + flag for flag in known)}"
         else:
             hint = f"{statement.keyword} takes no flags"
-    statement.fail("dockerfile-unknown-flag", f"{statement.keyword} has no flag --{name}", part, hint=hint)
+    statement.fail("dockerfile-unknown-flag", f"{statement.keyword} has no flag --{shown(name)}", part, hint=hint)

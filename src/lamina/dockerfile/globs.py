@@ -10,6 +10,7 @@ import re
 from functools import lru_cache
 
 from lamina.diagnostics import BuildFailure, Span
+from lamina.dockerfile.source import shown
 
 
 class BadGlob(ValueError):
@@ -23,7 +24,7 @@ def match(pattern: str, name: str, *, span: Span | None = None) -> bool:
     except BadGlob as error:
         raise BuildFailure(
             "dockerfile-bad-pattern",
-            f"{pattern} is no valid pattern",
+            f"{shown(pattern)} is no valid pattern",
             span=span,
             cause=str(error),
             hint="put a backslash in front of a bracket that is meant literally",

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from lamina.diagnostics import BuildFailure, Span
 from lamina.dockerfile.globs import BadGlob, unit
-from lamina.dockerfile.source import SPACE, Source
+from lamina.dockerfile.source import SPACE, Source, shown
 
 _BOM = b"\xef\xbb\xbf"
 _ANY_DEPTH = r"(?:[\s\S]*/)?"
@@ -191,7 +191,7 @@ def _reaches_below(negation: _Compiled, directory: list[str]) -> bool:
 def _refuse(rule: IgnoreRule, cause: str) -> NoReturn:
     raise BuildFailure(
         "context-bad-ignore-pattern",
-        f"{rule.pattern} is no valid pattern",
+        f"{shown(rule.pattern)} is no valid pattern",
         span=rule.span,
         cause=cause,
         hint="put a backslash in front of a bracket that is meant literally",

@@ -15,7 +15,7 @@ from lamina.dockerfile.arguments import JsonArray, command, json_array, pairs, s
 from lamina.dockerfile.directives import skipped_by_comments
 from lamina.dockerfile.durations import nanoseconds
 from lamina.dockerfile.flags import read_flags
-from lamina.dockerfile.source import SPACE
+from lamina.dockerfile.source import SPACE, shown
 from lamina.dockerfile.spelling import meant
 from lamina.dockerfile.statement import BLANKS, Part, Statement, cut
 
@@ -41,10 +41,10 @@ def build(statement: Statement) -> syntax.Instruction:
     """Give a statement its type. Raises `BuildFailure`, family `dockerfile`, at the offending words."""
     builder = _BUILDERS.get(statement.keyword)
     if builder is None:
-        shown = statement.line.text[statement.start : statement.keyword_end]
+        word = statement.line.text[statement.start : statement.keyword_end]
         statement.fail(
             "dockerfile-unknown-instruction",
-            f"{shown} is no instruction" if shown else "an instruction is missing here",
+            f"{shown(word)} is no instruction" if word else "an instruction is missing here",
             hint=meant(statement.keyword, _BUILDERS),
         )
     span = statement.line.whole()
@@ -75,7 +75,7 @@ def _from(statement: Statement, common: _Common) -> syntax.From:
     if not _STAGE_NAME.match(name):
         statement.fail(
             "dockerfile-bad-stage-name",
-            f"{words[2].text} cannot name a stage",
+            f"{shown(words[2].text)} cannot name a stage",
             words[2],
             hint="begin with a letter, go on with letters, digits, dots, dashes and underscores",
         )
@@ -187,7 +187,7 @@ def _healthcheck(statement: Statement, common: _Common) -> syntax.Healthcheck:
     if kind.upper() != "CMD":
         statement.fail(
             "dockerfile-bad-healthcheck",
-            f"HEALTHCHECK {kind} does not exist",
+            f"HEALTHCHECK {shown(kind)} does not exist",
             Part(kind, args.start, args.start + len(kind)),
             hint=meant(kind.upper(), ("CMD", "NONE"), "HEALTHCHECK ")
             or "write HEALTHCHECK CMD in front of the command",
@@ -204,12 +204,14 @@ def _check_health_flag(statement: Statement, part: Part, flag: syntax.Flag) -> N
     value = flag.value or ""
     if flag.name == "retries":
         if value and not re.fullmatch(r"\+?[0-9]{1,9}", value):
-            statement.fail("dockerfile-bad-flag-value", f"--retries is a number, not {value}", part)
+            statement.fail("dockerfile-bad-flag-value", f"--retries is a number, not {shown(value)}", part)
         return
     try:
         length = nanoseconds(value) if value else 0
     except ValueError as error:
-        statement.fail("dockerfile-bad-flag-value", str(error), part, hint="write a number and a unit, such as 30s")
+        statement.fail(
+            "dockerfile-bad-flag-value", shown(str(error)), part, hint="write a number and a unit, such as 30s"
+        )
     if length and length < _SHORTEST_INTERVAL:
         statement.fail("dockerfile-bad-flag-value", f"--{flag.name} cannot be shorter than 1ms", part)
 

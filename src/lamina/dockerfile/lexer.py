@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 
 from lamina.diagnostics import BuildFailure, Diagnostic, Span
-from lamina.dockerfile.source import SPACE, Source, printable
+from lamina.dockerfile.source import SPACE, Source, printable, shown
 
 
 class LogicalLine:
@@ -95,11 +95,11 @@ class LineReader:
                 self._source.require_utf8(body, first)
                 self._next, opened.end_line = index + 1, index
                 return body
-        hint = f"end it with a line that holds only {terminator}"
+        hint = f"end it with a line that holds only {shown(terminator)}"
         if not strip_tabs and any(line.strip() == terminator for line in self._source.raw[first:]):
             hint += "; a line with blanks around the word does not end it (<<- allows leading tabs)"
         raise BuildFailure(
-            "dockerfile-unterminated-heredoc", f"the heredoc {terminator} has no end", span=word, hint=hint
+            "dockerfile-unterminated-heredoc", f"the heredoc {shown(terminator)} has no end", span=word, hint=hint
         )
 
     def _continued(self, text: str, index: int, column: int) -> list[tuple[str, int, int]]:

@@ -10,7 +10,7 @@ from lamina.dockerfile.directives import read_directives
 from lamina.dockerfile.heredocs import openings
 from lamina.dockerfile.instructions import build
 from lamina.dockerfile.lexer import LineReader
-from lamina.dockerfile.source import Source, read_source
+from lamina.dockerfile.source import Source, read_source, shown
 from lamina.dockerfile.statement import Statement, cut
 from lamina.dockerfile.syntax import Dockerfile, Heredoc, Instruction
 
@@ -43,7 +43,7 @@ def parse_trigger(text: str, span: Span, escape: str = "\\") -> Instruction:
     """
     instructions = _instructions(LineReader(Source(text, span.file, span), escape), escape)
     if len(instructions) != 1 or instructions[0].keyword in ("ONBUILD", "FROM", "MAINTAINER"):
-        raise BuildFailure("dockerfile-bad-trigger", f"{text} cannot be an ONBUILD trigger", span=span)
+        raise BuildFailure("dockerfile-bad-trigger", f"{shown(text)} cannot be an ONBUILD trigger", span=span)
     return instructions[0]
 
 

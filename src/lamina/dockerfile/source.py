@@ -15,6 +15,9 @@ LINE_LIMIT = 64 * 1024 - 1
 #: What counts as white space: Go's `unicode.IsSpace`, which is not quite Python's `str.isspace`.
 SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 
+#: How much of the user's text a message quotes, in characters.
+_QUOTED = 80
+
 _BOM = b"\xef\xbb\xbf"
 _UNDECODED = re.compile("[\udc80-\udcff]")
 
@@ -76,6 +79,12 @@ def read_source(data: bytes, file: str) -> Source:
 def printable(text: str) -> str:
     """`text` with U+FFFD in place of bytes that could not be decoded, one for one, so that columns stay right."""
     return _UNDECODED.sub("\ufffd", text)
+
+
+def shown(text: str) -> str:
+    """`text` as a message quotes it: on one line and not longer than a reader wants."""
+    line = " ".join(printable(text).split())
+    return line if len(line) <= _QUOTED else f"{line[: _QUOTED // 2]}…{line[-_QUOTED // 2 :]}"
 
 
 def _check_line_lengths(data: bytes, file: str) -> None:

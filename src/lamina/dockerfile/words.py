@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from lamina.diagnostics import BuildFailure, Span
 from lamina.dockerfile.expansion import BadSubstitution, Expander, Options, Word
+from lamina.dockerfile.source import shown
 
 _EXPANSION = "the Dockerfile reference, Environment replacement, lists the forms"
 
@@ -95,5 +96,9 @@ def _run(
         return Expander(text, env, options, on_unset).run()
     except BadSubstitution as error:
         raise BuildFailure(
-            "dockerfile-bad-substitution", f"cannot expand {text}", span=span, cause=str(error), hint=_EXPANSION
+            "dockerfile-bad-substitution",
+            f"cannot expand {shown(text)}",
+            span=span,
+            cause=shown(str(error)),
+            hint=_EXPANSION,
         ) from None

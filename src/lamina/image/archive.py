@@ -104,7 +104,8 @@ def _decompressor(head: bytes, stream: _Replayed) -> _Readable:
 
 @contextmanager
 def open_archive(stream: BinaryIO) -> Iterator[tarfile.TarFile | None]:
-    """The archive in `stream`, to be read once; None if its content is none, or an empty one (as in BuildKit)."""
+    """The archive in `stream`, to be read once. None, as in BuildKit, if its content is none, an empty one, or so
+    damaged that not even the first member's header can be read."""
     try:
         archive = tarfile.open(  # noqa: SIM115
             fileobj=cast("IO[bytes]", _Unpacked(stream)),

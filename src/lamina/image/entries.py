@@ -43,9 +43,8 @@ class Attributes(Struct, frozen=True, gc=False):
 
 def write_file(
     directory: Directory, name: str, stream: BinaryIO, size: int, attributes: Attributes, *, sparse: bool = False
-) -> int:
-    """Create a regular file from `stream`; returns its inode number. `size` is what is expected, and only decides how
-    it is copied; `sparse` makes holes of the zeros that a stream without a file of its own gives."""
+) -> None:
+    """Create a regular file from `stream`. `size` is what is expected, and only decides how it is copied; `sparse` makes holes of the zeros that a stream without a file of its own gives."""
     descriptor = os.open(name, _CREATE, 0o600, dir_fd=directory.fd)
     try:
         if sparse:
@@ -53,7 +52,6 @@ def write_file(
         else:
             _copy(stream, descriptor, size)
         attributes.apply(descriptor)
-        return os.fstat(descriptor).st_ino
     finally:
         os.close(descriptor)
 
@@ -85,7 +83,7 @@ def _copy(stream: BinaryIO, target: int, size: int) -> None:
     if size > _CHUNK:
         try:
             source = stream.fileno()
-        except OSError:  # io.UnsupportedOperation: no file of its own, or one that wants to see the bytes
+        except (OSError, AttributeError):  # no file of its own (tarfile has no such method), or one to be read only
             pass
         else:
             _copy_extents(source, target)

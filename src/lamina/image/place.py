@@ -45,9 +45,10 @@ class _Placer:
         self._source = source
         mode = 0o755 if placement.mode is None else placement.mode
         self._implied = NewDirectory(*(placement.owner or (0, 0)), mode)
-        #: Files with several names: directory, name and inode number of the copy. Paths, not open directories, as
-        #: there may be more of those than a process can hold open.
-        self._linked: dict[tuple[int, int] | None, tuple[str, str, int]] = {}
+        #: Files with several names: directory and name of the copy, by the source's inode, and the reverse. Paths, not
+        #: open directories, as there may be more of those than a process can hold open.
+        self._linked: dict[tuple[int, int], tuple[str, str]] = {}
+        self._inodes: dict[tuple[str, str], tuple[int, int]] = {}
 
     def destination(self) -> Directory:
         """The destination as a directory, made if it is missing."""
@@ -93,7 +94,10 @@ class _Placer:
         kind = record.kind
         if kind == "socket":
             return  # nobody listens in an image, and a layer's tar cannot hold one
-        directory.make_way(name)
+        if directory.make_way(name):
+            replaced = self._inodes.pop((directory.path, name), None)
+            if replaced is not None:
+                del self._linked[replaced]
         attributes = self._attributes(record)
         if kind == "file":
             self._put_file(directory, name, record, attributes)
@@ -105,17 +109,16 @@ class _Placer:
     def _put_file(self, directory: Directory, name: str, record: FileRecord, attributes: Attributes) -> None:
         """A regular file; one of several names becomes a hard link if another was put before, and still stands."""
         inode = self._source.inode(record)
-        if inode in self._linked:
-            path, first, number = self._linked[inode]
-            parent = self._upper.open(path, self._implied)
-            info = parent.lstat(first)
-            if info is not None and info.st_ino == number:
+        if inode is not None:
+            if inode in self._linked:
+                path, first = self._linked[inode]
+                parent = self._upper.open(path, self._implied)
                 os.link(first, name, src_dir_fd=parent.fd, dst_dir_fd=directory.fd, follow_symlinks=False)
                 return
+            self._linked[inode] = directory.path, name
+            self._inodes[directory.path, name] = inode
         with self._source.open(record) as stream:
-            number = write_file(directory, name, stream, record.size, attributes)
-        if inode is not None:
-            self._linked[inode] = directory.path, name, number
+            write_file(directory, name, stream, record.size, attributes)
 
     def _attributes(self, record: FileRecord) -> Attributes:
         placement = self._placement

@@ -66,17 +66,18 @@ class Directory:
         except FileNotFoundError:
             return None
 
-    def make_way(self, name: str) -> None:
-        """Let a non-directory be created at `name`: another non-directory is removed.
+    def make_way(self, name: str) -> bool:
+        """Let a non-directory be created at `name`: another non-directory is removed. Says whether there was one.
 
         Raises IsADirectoryError (with the path in the root) if the merged tree has a directory there.
         """
         mine = self.lstat(name)
         if mine is None and not self.lower_names.get(name, False):
-            return
+            return False
         if mine is None or stat.S_ISDIR(mine.st_mode):
             raise IsADirectoryError(errno.EISDIR, "is a directory", self.child_path(name))
         os.unlink(name, dir_fd=self.fd)
+        return True
 
     def child_path(self, name: str) -> str:
         """The path in the root of an entry, for messages."""

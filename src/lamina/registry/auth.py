@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import threading
 import time
+from collections.abc import Iterable
 from typing import Protocol
 from urllib.parse import urlencode, urlsplit
 
@@ -109,7 +110,7 @@ class Authenticator:
         realm = challenge.parameters.get("realm", "")
         if not _acceptable(realm, endpoint):
             raise malformed(endpoint.host, what, f"its token server {redacted(realm)!r} is not reached by https")
-        asked = sorted({*scopes, *challenge.parameters.get("scope", "").split()})
+        asked = merged_scopes((*scopes, *challenge.parameters.get("scope", "").split()))
         service = challenge.parameters.get("service")
         started = time.monotonic()
         try:
@@ -141,6 +142,15 @@ class Authenticator:
             fields.append(("account", credentials.username))
         query = urlencode(fields + [("scope", scope) for scope in scopes])
         return self._transport.send("GET", realm + ("&" if "?" in realm else "?") + query, headers)
+
+
+def merged_scopes(scopes: Iterable[str]) -> list[str]:
+    """Scopes with the actions of each resource joined and sorted: registries name them in any order."""
+    actions: dict[str, set[str]] = {}
+    for scope in scopes:
+        resource, _, verbs = scope.rpartition(":")
+        actions.setdefault(resource, set()).update(verbs.split(","))
+    return [f"{resource}:{','.join(sorted(verbs))}" for resource, verbs in sorted(actions.items())]
 
 
 def _acceptable(realm: str, endpoint: Endpoint) -> bool:

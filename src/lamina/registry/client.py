@@ -59,7 +59,7 @@ class RegistryClient:
 
     @contextmanager
     def blob(self, reference: Reference, descriptor: Descriptor) -> Iterator[Iterator[bytes]]:
-        """A blob's verified bytes in chunks of 1 MiB at most; the last is only given once all was found right."""
+        """A blob's verified bytes in chunks of 256 KiB at most; the last is only given once all was found right."""
         try:
             parse_digest(descriptor.digest)
         except ValueError as error:

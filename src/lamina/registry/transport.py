@@ -19,7 +19,7 @@ from lamina.registry.settings import RegistrySettings
 if TYPE_CHECKING:
     import urllib3
 
-#: Bytes given on at a time: large enough for the hash to run at full speed, small enough to keep memory flat.
+#: Bytes given on at a time: enough for hashing at nearly full speed, few enough to lose little when a read is cut.
 CHUNK = 1 << 18
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})

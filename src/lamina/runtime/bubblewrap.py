@@ -68,8 +68,9 @@ class BubblewrapRunner:
             with process.started(command, spec, (*passed, told), groups) as child:
                 os.close(told)
                 with self._running.watched(child) as pidfd:
-                    code, notes = process.pump(child, pidfd, output, spec.stdin, status)
-            return self._finish(code, notes)
+                    errors = process.Tail(output)
+                    code, notes = process.pump(child, pidfd, errors, spec.stdin, status)
+            return self._finish(code, notes, errors.last_line())
 
     def _of_user(self, uid: int) -> userns.UserNamespaces:
         with self._lock:
@@ -87,7 +88,7 @@ class BubblewrapRunner:
         enter = ["nsenter", f"--user={outer}", "--preserve-credentials"]
         return [*enter, "setpriv", f"--reuid={spec.user.uid}", f"--regid={spec.user.gid}", groups]
 
-    def _finish(self, code: int, notes: bytes) -> int:
+    def _finish(self, code: int, notes: bytes, last_words: str | None) -> int:
         told = [msgspec.json.decode(note, type=_Status) for note in notes.splitlines()]
         for status in told:
             if status.exit_code is not None:
@@ -100,7 +101,8 @@ class BubblewrapRunner:
         raise BuildFailure(
             "runtime-bubblewrap-failed",
             "bubblewrap could not set up the step",
-            hint="its own words stand in the step's output; `lamina doctor` examines this machine",
+            cause=last_words,
+            hint="`lamina doctor` examines this machine",
         )
 
 

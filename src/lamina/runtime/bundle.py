@@ -36,7 +36,7 @@ def configuration(spec: RunSpec, root: Root, rung: Rung, container: str) -> Json
 
 
 def _process(spec: RunSpec, root: Root) -> Json:
-    held = list(isolation.ALL_CAPABILITIES if spec.insecure else isolation.CAPABILITIES)
+    held = list(isolation.own_capabilities() if spec.insecure else isolation.CAPABILITIES)
     own = held if spec.user.uid == 0 else []
     return {
         "terminal": spec.interactive,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 #: The capabilities that Docker leaves to root in a container.
 CAPABILITIES = (
     "CAP_AUDIT_WRITE",
@@ -20,11 +22,21 @@ CAPABILITIES = (
     "CAP_SYS_CHROOT",
 )
 
-#: What `--security=insecure` gives: all that Linux 6 has (capabilities(7)).
-ALL_CAPABILITIES = (
-    *CAPABILITIES,
-    *["CAP_AUDIT_CONTROL", "CAP_AUDIT_READ", "CAP_BLOCK_SUSPEND", "CAP_BPF", "CAP_CHECKPOINT_RESTORE", "CAP_DAC_READ_SEARCH", "CAP_IPC_LOCK", "CAP_IPC_OWNER", "CAP_LEASE", "CAP_LINUX_IMMUTABLE", "CAP_MAC_ADMIN", "CAP_MAC_OVERRIDE", "CAP_NET_ADMIN", "CAP_NET_BROADCAST", "CAP_PERFMON", "CAP_SYSLOG", "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_MODULE", "CAP_SYS_NICE", "CAP_SYS_PACCT", "CAP_SYS_PTRACE", "CAP_SYS_RAWIO", "CAP_SYS_RESOURCE", "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_WAKE_ALARM"],
+#: All capabilities by their numbers from 0 on (<linux/capability.h>).
+_NUMBERED = (
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
+    "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN "
+    "SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE "
+    "MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
 )
+
+
+def own_capabilities() -> tuple[str, ...]:
+    """What `--security=insecure` gives: all that this process has itself."""
+    status = Path("/proc/self/status").read_text()
+    mask = int(status.partition("CapPrm:")[2].split()[0], 16)
+    return tuple(f"CAP_{name}" for number, name in enumerate(_NUMBERED.split()) if mask >> number & 1)
+
 
 #: Hidden below a step's /proc and /sys: kernel memory, keys, timers, hardware.
 MASKED_FILES = (

@@ -54,6 +54,23 @@ class Running:
                 kill(descriptor)
 
 
+class Tail:
+    """Passes output on and remembers the end of standard error, where a runtime says why it failed."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._end = b""
+
+    def __call__(self, stream: int, data: bytes) -> None:
+        if stream == 2:
+            self._end = (self._end + data)[-1024:]
+        self._output(stream, data)
+
+    def last_line(self) -> str | None:
+        """The last line of standard error, None if it was silent."""
+        return self._end.decode(errors="replace").strip().rpartition("\n")[2] or None
+
+
 def kill(descriptor: int) -> None:
     """SIGKILL the process of a pidfd, if it is still there."""
     try:

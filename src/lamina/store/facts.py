@@ -42,7 +42,7 @@ class _Columns(Struct, frozen=True, array_like=True):
 
 
 class Facts:
-    """Lists of file records by tree digest."""
+    """A `ports.FactStore` on disk: lists of file records by tree digest, and remembered answers."""
 
     def __init__(self, layout: Layout, session: Session, index: Index) -> None:
         self._directory = layout.facts
@@ -101,7 +101,10 @@ class Facts:
         return 0
 
     def delete(self, digest: Digest) -> None:
+        """Forget a list and the answers that name it. Nothing happens if it is not there."""
         path = self._path(digest)
+        with self._index.write() as connection:
+            connection.execute("DELETE FROM answers WHERE answer = ?", (digest,))
         with explained(path), suppress(FileNotFoundError):
             path.unlink()
 

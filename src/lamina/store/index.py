@@ -51,12 +51,12 @@ CREATE TABLE tags (
     name TEXT NOT NULL, platform TEXT NOT NULL, image TEXT NOT NULL, tagged REAL NOT NULL, PRIMARY KEY (name, platform)
 ) WITHOUT ROWID;
 CREATE INDEX tags_image ON tags (image);
-CREATE TABLE answers (question TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE layer_blobs (
     diff_id TEXT NOT NULL, compression TEXT NOT NULL, digest TEXT NOT NULL, media_type TEXT NOT NULL,
     size INTEGER NOT NULL, PRIMARY KEY (diff_id, compression)
 ) WITHOUT ROWID;
 CREATE TABLE answers (question TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX answers_answer ON answers (answer);
 CREATE TABLE builds (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, project BLOB NOT NULL, started REAL NOT NULL,
     data BLOB NOT NULL

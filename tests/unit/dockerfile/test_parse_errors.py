@@ -152,3 +152,10 @@ def test_bad_triggers(text: str) -> None:
         parse_trigger(text, place)
     assert caught.value.diagnostic.reference == "dockerfile-bad-trigger"
     assert caught.value.diagnostic.span == place
+
+
+def test_a_message_quotes_little_of_a_long_word() -> None:
+    for text in (f"FROM a\n{'x' * 5000} y", f"FROM a\nENV {'x' * 5000}", f"FROM a\nRUN --{'x' * 5000} y"):
+        found = failure(text)
+        assert len(found.message) < 150
+        assert len(marked(text, found.span)) >= 5000

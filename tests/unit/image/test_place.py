@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from lamina.diagnostics import BuildFailure
 from lamina.image.layerio import Layers
-from lamina.ports import Workspace
+from lamina.keys.filetree import FileRecord
+from lamina.ports import Selection, Workspace
+from lamina.testing.context import MemoryContext
 from tests.support.layer_making import (
     OLD,
     DirectoryReader,
@@ -258,6 +262,7 @@ def test_from_keeps_owners_hard_links_devices_and_attributes(tmp_path: Path) -> 
     source = tmp_path / "context/d"
     os.link(source / "a", source / "sub/b")
     os.mknod(source / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    (source / "null").chmod(0o666)
     os.chown(source / "a", 33, 44)
     os.chown(source / "sub", 55, 66)
     (source / "a").chmod(0o4711)
@@ -317,13 +322,9 @@ def test_large_files_keep_their_holes(tmp_path: Path) -> None:
 
 
 def test_large_files_without_a_descriptor_are_streamed(tmp_path: Path) -> None:
-    from lamina.testing.context import MemoryContext
-
     data = os.urandom(3 << 20)
     context = MemoryContext({"big": data})
     bench = Bench(tmp_path, {})
-    from lamina.ports import Selection
-
     selection = Selection("big", False, tuple(context.digested(["big"])))
     Layers().place(bench.work, placement("/", selection), context)
     assert (bench.work.upper / "big").read_bytes() == data
@@ -335,8 +336,6 @@ def test_a_followed_link_lands_under_its_own_name(tmp_path: Path) -> None:
 
 
 def test_more_directories_than_descriptors(tmp_path: Path) -> None:
-    import resource
-
     tree = {f"d{number}/a": b"x" for number in range(300)}
     bench = Bench(tmp_path, dict(tree))
     for number in range(300):
@@ -358,8 +357,6 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_explained(tmp_path: Path) -> None:
-    import subprocess
-
     bench = Bench(tmp_path, {"big": os.urandom(2 << 20)})
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(bench.work.upper)], check=True)
     try:
@@ -375,8 +372,6 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
 
 
 def test_a_device_that_would_delete_is_refused(tmp_path: Path) -> None:
-    from lamina.keys.filetree import FileRecord, Selection
-
     bench = Bench(tmp_path, {"f": b""}, {"f": b"below"})
     evil = Selection("f", False, (FileRecord("f", "char", 0o600, target="0:0"),))
     with pytest.raises(BuildFailure, match="cannot copy"):

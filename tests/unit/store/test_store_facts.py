@@ -78,3 +78,14 @@ def test_a_malformed_digest_leads_nowhere(store: Store) -> None:
         store.facts.put("sha256:../../x", many(1))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="not a sha256 digest"):
         store.blobs.path("sha256:../../x")  # type: ignore[arg-type]
+
+
+def test_answers_go_with_the_list_that_they_name(store: Store) -> None:
+    records = many(3)
+    digest, question = tree_digest(records), tree_digest(many(4))
+    assert store.facts.recall(question) is None
+    store.facts.remember(question, digest)
+    store.facts.put(digest, records)
+    assert store.facts.recall(question) == digest
+    store.facts.delete(digest)
+    assert store.facts.recall(question) is None
