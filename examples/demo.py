@@ -202,8 +202,12 @@ class Demo:
                     print(f"    {lines[-1]}", flush=True)
         seconds = time.perf_counter() - start
         rows = [(index, found) for index, line in enumerate(lines) if (found := ROW.fullmatch(line))]
-        shown = lines[rows[0][0] :] if rows and process.returncode == 0 else lines[-25:]
-        print("\n" + "".join(f"    {line}\n" for line in shown) + f"    {seconds:.1f} s", flush=True)
+        steps = [index for index, line in enumerate(lines) if STEP_BEGINS.match(line)]
+        # The table of a build that worked; of one that failed all that its last step and lamina have to say.
+        first = rows[0][0] if rows else max(steps, default=0)
+        print(
+            "\n" + "".join(f"    {line}".rstrip() + "\n" for line in lines[first:]) + f"    {seconds:.1f} s", flush=True
+        )
         table = {found[1]: (found[2], found[3].strip()) for _, found in rows}
         return Build(process.returncode, seconds, "\n".join(lines), table)
 

@@ -28,6 +28,8 @@ from lamina.registry.push import RegistryPusher
 from lamina.registry.session import Session
 from lamina.registry.settings import RegistrySettings
 
+#: Seconds until a read times out where a fault hangs; long elsewhere, so that a busy machine changes no result.
+HASTE = 0.4
 BIG = random.Random(7).randbytes(5 << 20)
 
 
@@ -47,19 +49,19 @@ class Setup:
         digest = self.image.layers[0]
         return Descriptor(mediatypes.OCI_LAYER_GZIP, Digest(digest), len(self.image.blobs[digest]))
 
-    def session(self, mirrors: dict[str, tuple[str, ...]] | None = None) -> Session:
+    def session(self, mirrors: dict[str, tuple[str, ...]] | None = None, read_seconds: float = 5.0) -> Session:
         settings = RegistrySettings(
             mirrors=mirrors or {},
             attempts=3,
             retry_seconds=3,
             backoff_seconds=0.005,
             connect_seconds=1,
-            read_seconds=0.4,
+            read_seconds=read_seconds,
         )
         return Session(settings, DockerCredentials(None))
 
-    def pull(self) -> bytes:
-        with RegistryClient(self.session()).blob(self.name, self.layer) as chunks:
+    def pull(self, read_seconds: float = 5.0) -> bytes:
+        with RegistryClient(self.session(read_seconds=read_seconds)).blob(self.name, self.layer) as chunks:
             return b"".join(chunks)
 
 
@@ -78,9 +80,10 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
 def failing(setup: Setup, *faults: Fault) -> BuildFailure:
     """The failure that pulling manifest and large layer ends with."""
     setup.proxy.plan(*faults)
+    read_seconds = HASTE if any(fault.kind == "hang" for fault in faults) else 5.0
     with pytest.raises(BuildFailure) as caught:
-        RegistryClient(setup.session()).manifest(setup.name)
-        setup.pull()
+        RegistryClient(setup.session(read_seconds=read_seconds)).manifest(setup.name)
+        setup.pull(read_seconds)
     said = caught.value.diagnostic
     assert setup.proxy.host in said.message
     assert "public/app" in said.message
@@ -108,7 +111,7 @@ def failing(setup: Setup, *faults: Fault) -> BuildFailure:
 )
 def test_passing_trouble_is_overcome(setup: Setup, fault: Fault) -> None:
     setup.proxy.plan(fault)
-    assert setup.pull() == setup.image.blobs[setup.layer.digest]
+    assert setup.pull(HASTE if fault.kind == "hang" else 5.0) == setup.image.blobs[setup.layer.digest]
     assert fault.times == 0
 
 
@@ -190,7 +193,7 @@ def test_a_server_that_never_answers_is_given_up_in_time(setup: Setup) -> None:
         host = f"127.0.0.1:{silent.getsockname()[1]}"
         started = time.monotonic()
         with pytest.raises(BuildFailure) as caught:
-            RegistryClient(setup.session()).resolve(parse_reference(f"{host}/public/app:1"))
+            RegistryClient(setup.session(read_seconds=HASTE)).resolve(parse_reference(f"{host}/public/app:1"))
     assert caught.value.diagnostic.reference == "registry-timeout"
     assert time.monotonic() - started < 6
 
@@ -389,7 +392,7 @@ def test_random_faults_end_right_or_with_a_named_failure(setup: Setup, seed: int
         for _ in range(chance.randrange(1, 4))
     ]
     setup.proxy.plan(*faults)
-    client = RegistryClient(setup.session())
+    client = RegistryClient(setup.session(read_seconds=HASTE))
     given: list[bytes] = []
     try:
         top = client.resolve(setup.name)

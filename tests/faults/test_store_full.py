@@ -139,9 +139,26 @@ def test_no_permission(made: bool) -> None:
             Store.open(root).close()
             root.chmod(0o755)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        command = [sys.executable, "-c", AS_NOBODY, root]
+        command = [sys.executable, "-c", AS_NOBODY, str(root)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
         assert done.stdout == "store-permission\n"
+
+
+def test_what_is_still_mounted_in_a_workspace_is_not_deleted(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").write_text("the user's own")
+    target = None
+    try:
+        with Store.open(tmp_path / "store") as store, store.snapshots.begin(None) as work:
+            target = work.scratch
+            subprocess.run(["mount", "--bind", precious, target], check=True)
+        assert (precious / "file").read_text() == "the user's own"
+    finally:
+        assert target is not None and ctypes.CDLL(None).umount2(os.fsencode(target), 2) == 0
+    Store.open(tmp_path / "store").close()
+    assert list((tmp_path / "store" / "tmp").iterdir()) == []
+    assert (precious / "file").exists()
 
 
 def test_what_is_mounted_below_a_dead_workspace_is_not_deleted(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from lamina.store.store import Store
 root, name, start = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 time.sleep(max(0, start - time.time()))
 with Store.open(root) as store:
-    for number in range(200):
+    for number in range(150):
         same = add_layer(store, None, f"same {number}")
         mine = add_layer(store, same.chain_id, f"{name} {number}")
         also = add_layer(store, mine.chain_id, f"twin {number}")
@@ -76,11 +76,11 @@ def test_two_processes_commit_the_same_and_different_things(tmp_path: Path) -> N
     run_all([start(RACER, root, name, time.time() + 0.5) for name in ("one", "two")])
     with Store.open(root) as store:
         assert check(store, content_diff_id) == ()
-        # Of 200 rounds: one directory for `same`, one a process for its own, one for the two chains ending in `twin`.
-        assert len(list(store.layout.layers.iterdir())) == 200 * 4
-        assert len(store.snapshots.rows()) == 200 * 5
+        # Of 150 rounds: one directory for `same`, one a process for its own, one for the two chains ending in `twin`.
+        assert len(list(store.layout.layers.iterdir())) == 150 * 4
+        assert len(store.snapshots.rows()) == 150 * 5
         for name in ("one", "two"):
-            for number in range(200):
+            for number in range(150):
                 record = store.records.find(a_digest(f"{name} {number}"))
                 assert record is not None and record.result is not None
                 layers = store.snapshots.stack(record.result)

@@ -87,7 +87,7 @@ def grow(root: Path, nodes: list[dict[str, Any]]) -> None:
         os.utime(path, (node["mtime"], node["mtime"]), follow_symlinks=False)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(NODES, max_size=25))
 def test_a_layer_survives_the_way_there_and_back(nodes: list[dict[str, Any]]) -> None:
     base = Path(tempfile.mkdtemp())

@@ -19,27 +19,33 @@ def facts(root: Path, *, times: bool = True) -> Facts:
     """Path → all that an image keeps of it, and overlayfs' marks; hard links by the first path of their inode."""
     found: Facts = {}
     first: dict[tuple[int, int], str] = {}
-    for directory, names, files in os.walk(root):
-        for name in sorted(names + files):
-            path = os.path.join(directory, name)
-            relative = os.path.relpath(path, root)
-            info = os.lstat(path)
-            kind = stat.S_IFMT(info.st_mode)
-            content = hashlib.sha256(Path(path).read_bytes()).hexdigest() if kind == stat.S_IFREG else ""
-            target = os.readlink(path) if kind == stat.S_IFLNK else ""
-            device = info.st_rdev if kind in (stat.S_IFCHR, stat.S_IFBLK) else 0
-            whiteout = kind == stat.S_IFCHR and device == 0
-            xattrs = (
-                ()
-                if kind == stat.S_IFLNK
-                else tuple((key, os.getxattr(path, key)) for key in sorted(os.listxattr(path)))
-            )
-            link = "" if kind == stat.S_IFDIR or whiteout else first.setdefault((info.st_dev, info.st_ino), relative)
-            mode = 0 if whiteout else stat.S_IMODE(info.st_mode)
-            owner = (0, 0) if whiteout else (info.st_uid, info.st_gid)
-            mtime = int(info.st_mtime_ns // 10**9) if times and not whiteout else 0
-            found[relative] = (kind, mode, owner, mtime, device, target, content, xattrs, link)
+    for path in _paths(root):
+        relative = os.path.relpath(path, root)
+        info = os.lstat(path)
+        kind = stat.S_IFMT(info.st_mode)
+        content = hashlib.sha256(Path(path).read_bytes()).hexdigest() if kind == stat.S_IFREG else ""
+        target = os.readlink(path) if kind == stat.S_IFLNK else ""
+        device = info.st_rdev if kind in (stat.S_IFCHR, stat.S_IFBLK) else 0
+        whiteout = kind == stat.S_IFCHR and device == 0
+        names = [] if kind == stat.S_IFLNK else sorted(os.listxattr(path))
+        xattrs = tuple((name, os.getxattr(path, name)) for name in names)
+        link = "" if kind == stat.S_IFDIR or whiteout else first.setdefault((info.st_dev, info.st_ino), relative)
+        mode = 0 if whiteout else stat.S_IMODE(info.st_mode)
+        owner = (0, 0) if whiteout else (info.st_uid, info.st_gid)
+        mtime = int(info.st_mtime_ns // 10**9) if times and not whiteout else 0
+        found[relative] = (kind, mode, owner, mtime, device, target, content, xattrs, link)
     return found
+
+
+def _paths(root: Path) -> list[str]:
+    """All paths below `root`, in the order of a layer's tar."""
+    order: dict[str, bytes] = {}
+    for directory, names, files in os.walk(root):
+        for name in names + files:
+            path = f"{directory}/{name}"
+            is_dir = stat.S_ISDIR(os.lstat(path).st_mode)
+            order[path] = os.fsencode(path) + (b"/" if is_dir else b"")
+    return sorted(order, key=order.__getitem__)
 
 
 def workspace(base: Path, *layers: Path) -> Workspace:

@@ -56,10 +56,11 @@ class _Replayed:
         self._head, self._rest = head, rest
 
     def read(self, size: int = -1, /) -> bytes:
-        if self._head:
-            head, self._head = self._head, b""
-            return head
-        return self._rest.read(size)
+        if not self._head:
+            return self._rest.read(size)
+        # No short read: igzip takes one for the end.
+        head, self._head = self._head, b""
+        return head + (self._rest.read(max(size - len(head), 0)) if size >= 0 else self._rest.read())
 
 
 class _Unpacked:

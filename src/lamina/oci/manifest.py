@@ -42,7 +42,9 @@ def decode_manifest(raw: bytes, media_type: str = "") -> Manifest | Index:
         loose = msgspec.json.decode(raw)
         if not isinstance(loose, dict):
             raise ValueError("not a manifest: not a JSON object")
-        present = {key: value for key, value in loose.items() if value is not None}
+        # `layers: null` is how Go writes an empty list; any other null is a member left out.
+        lists: dict[str, Any] = {key: [] for key in ("layers", "manifests") if key in loose}
+        present = {**lists, **{key: value for key, value in loose.items() if value is not None}}
         if present.get("schemaVersion") != 2:
             raise ValueError(f"not a manifest that lamina reads: schemaVersion {present.get('schemaVersion')!r}")
         kind = _kind(present, media_type)
@@ -88,17 +90,14 @@ def _kind(present: dict[str, Any], media_type: str) -> str:
 
 
 def _descriptors_without_nulls(document: dict[str, Any]) -> dict[str, Any]:
-    """Descriptors with their null members left out. `layers: null` is how Go writes an empty list."""
+    """The document with the null members of its descriptors left out; what is no descriptor is left as it is."""
 
     def cleaned(item: Any) -> Any:
+        if isinstance(item, list):
+            return [cleaned(one) for one in item]
         return {key: cleaned(v) for key, v in item.items() if v is not None} if isinstance(item, dict) else item
 
-    lists = {
-        key: [cleaned(item) for item in document.get(key, ())]
-        for key in ("layers", "manifests")
-        if isinstance(document.get(key, ()), (list, tuple))
-    }
-    return {**document, **lists, "config": cleaned(document.get("config"))}
+    return {key: cleaned(v) if key in ("config", "layers", "manifests") else v for key, v in document.items()}
 
 
 def _check(descriptors: tuple[Descriptor, ...]) -> None:

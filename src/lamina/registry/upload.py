@@ -77,9 +77,7 @@ class BlobUpload:
         return self._send("PUT", _closing(location, descriptor), headers, piece)
 
     def _chunked(self, descriptor: Descriptor, stream: BinaryIO, progress: Callable[[int], None]) -> Answer:
-        location, offset, failed = self._start(), 0, 0
-        if location is None:
-            raise malformed(self._place.host, self._what, "it answers 201 to the start of an upload")
+        location, offset, failed, restarted = self._fresh(), 0, 0, False
         while offset < descriptor.size:
             size = min(CHUNK_BYTES, descriptor.size - offset)
             stream.seek(offset)
@@ -89,13 +87,23 @@ class BlobUpload:
                 failed += 1
                 if failed >= self._session.settings.attempts:
                     raise
-                moved, reached = self._status(location)
+                state = self._status(location)
+                if state is None and restarted:
+                    raise
+                restarted = restarted or state is None
+                moved, reached = state or (self._fresh(), 0)
             else:
                 failed = 0 if reached > offset else failed + 1
             if reached > descriptor.size or (reached <= offset and failed >= self._session.settings.attempts):
                 raise malformed(self._place.host, self._what, f"it claims to hold {reached} bytes of the upload")
             location, offset = moved, reached
         return self._send("PUT", _closing(location, descriptor), {"Content-Length": "0"}, b"")
+
+    def _fresh(self) -> str:
+        location = self._start()
+        if location is None:
+            raise malformed(self._place.host, self._what, "it answers 201 to the start of an upload")
+        return location
 
     def _chunk(self, location: str, piece: Piece, offset: int, size: int) -> tuple[str, int]:
         """Send one chunk; where to go on, and how many bytes the registry has now."""
@@ -113,9 +121,12 @@ class BlobUpload:
         answer.discard()
         return self._location(answer), _reached(answer, offset + size)
 
-    def _status(self, location: str) -> tuple[str, int]:
-        """How far an interrupted upload got, as the registry sees it."""
+    def _status(self, location: str) -> tuple[str, int] | None:
+        """How far an interrupted upload got, as the registry sees it; None if it has forgotten about it."""
         answer = self._send("GET", location)
+        if answer.status == 404:
+            answer.discard()
+            return None
         if answer.status not in (202, 204):
             raise failure(self._place, self._what, answer)
         answer.discard()

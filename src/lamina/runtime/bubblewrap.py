@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,8 +19,6 @@ from lamina.runtime.namespace import Rung
 class _Status(msgspec.Struct):
     """What bwrap writes to --json-status-fd, one object at a time; the exit code only if the command was started."""
 
-    child: int | None = msgspec.field(name="child-pid", default=None)
-    namespace: int | None = msgspec.field(name="pid-namespace", default=None)
     exit_code: int | None = msgspec.field(name="exit-code", default=None)
 
 
@@ -59,18 +58,20 @@ class BubblewrapRunner:
                 options += ["--userns", str(passed[-1])]
             status, told = os.pipe()
             _closing(open_files, status)
+            passed.append(_closing(open_files, told))
             options += ["--json-status-fd", str(told)]
             # Through a file, because the environment may hold secrets and everybody can read a command line.
             passed.append(_closing(open_files, _arguments_file(options)))
             command = [*prefix, self._program, "--args", str(passed[-1]), "--", *spec.argv]
             # `setpriv` has set the groups of others; with one mapped id, nobody may set any.
             groups = None if prefix or self._rung.name == "rootless-single" else (spec.user.gid, spec.user.groups)
-            with process.started(command, spec, (*passed, told), groups) as child:
-                os.close(told)
-                with self._running.watched(child) as pidfd:
-                    errors = process.Tail(output)
-                    code, notes = process.pump(child, pidfd, errors, spec.stdin, status)
-            return self._finish(code, notes, errors.last_line())
+            errors = process.Tail(output)
+            with (
+                process.supervised(command, spec, tuple(passed), groups) as child,
+                self._running.watched(*child.pidfds()),
+            ):
+                code, notes = process.pump(child, errors, spec.stdin, status)
+            return _status(code, notes, errors.last_line())
 
     def _of_user(self, uid: int) -> userns.UserNamespaces:
         with self._lock:
@@ -88,22 +89,23 @@ class BubblewrapRunner:
         enter = ["nsenter", f"--user={outer}", "--preserve-credentials"]
         return [*enter, "setpriv", f"--reuid={spec.user.uid}", f"--regid={spec.user.gid}", groups]
 
-    def _finish(self, code: int, notes: bytes, last_words: str | None) -> int:
-        told = [msgspec.json.decode(note, type=_Status) for note in notes.splitlines()]
-        for status in told:
-            if status.exit_code is not None:
-                return status.exit_code
-        for status in told:
-            if status.child is not None and status.namespace is not None:
-                _end_sandbox(status.child, status.namespace)
-        if code < 0:
-            return 128 - code
-        raise BuildFailure(
-            "runtime-bubblewrap-failed",
-            "bubblewrap could not set up the step",
-            cause=last_words,
-            hint="`lamina doctor` examines this machine",
-        )
+
+def _status(code: int, notes: bytes, last_words: str | None) -> int:
+    """The step's exit status from the supervisor's and from bwrap's notes."""
+    for note in notes.splitlines():
+        status = msgspec.json.decode(note, type=_Status)
+        if status.exit_code is not None:
+            return status.exit_code
+    if code < 0:
+        return 128 - code
+    if code == 128 + signal.SIGKILL:
+        return code
+    raise BuildFailure(
+        "runtime-bubblewrap-failed",
+        "bubblewrap could not set up the step",
+        cause=last_words,
+        hint="`lamina doctor` examines this machine",
+    )
 
 
 def _arguments(spec: RunSpec, root: rootfs.Root, nodes: tuple[Path, ...]) -> list[str]:
@@ -168,22 +170,3 @@ def _arguments_file(words: list[str]) -> int:
 def _closing(held: ExitStack, descriptor: int) -> int:
     held.callback(os.close, descriptor)
     return descriptor
-
-
-def _end_sandbox(pid: int, namespace: int) -> None:
-    """After bwrap was killed: see to it that its sandbox is gone too, and wait until it is.
-
-    The number of the pid namespace tells the sandbox's first process from one that got its pid since.
-    """
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        if Path(f"/proc/{pid}/ns/pid").stat().st_ino == namespace:
-            process.kill(descriptor)
-            process.wait_until_gone(descriptor)
-    except (FileNotFoundError, ProcessLookupError):
-        pass
-    finally:
-        os.close(descriptor)

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -48,17 +44,11 @@ class OciRunner:
             configuration = bundle.configuration(spec, root, self._rung, container)
             (folder / "config.json").write_bytes(msgspec.json.encode(configuration))
             log = folder / "log.json"
-            # A runtime neither dies with its parent nor takes its container along. So it gets a pid namespace that
-            # dies with `unshare`, and `unshare` dies with us.
-            command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child=KILL"]
-            command += ["--mount-proc", self._program, "--root", str(folder / "state"), "--log", str(log)]
-            command += ["--log-format", "json", "run", "--bundle", str(folder), container]
+            command = [self._program, "--root", str(folder / "state"), "--log", str(log), "--log-format", "json"]
+            command += ["run", "--bundle", str(folder), container]
             try:
-                with process.started(command, spec, ()) as child, _first_of_namespace(child.pid) as last:
-                    with self._running.watched(child) as pidfd:
-                        code, _ = process.pump(child, pidfd, output, spec.stdin)
-                    if last is not None:
-                        process.wait_until_gone(last)
+                with process.supervised(command, spec, ()) as child, self._running.watched(*child.pidfds()):
+                    code, _ = process.pump(child, output, spec.stdin)
             finally:
                 cgroups.remove(container)
             if code < 0:
@@ -76,28 +66,3 @@ class OciRunner:
                 raise BuildFailure(
                     "runtime-oci-failed", f"{Path(self._program).name} could not run the step", cause=entry.msg
                 )
-
-
-@contextmanager
-def _first_of_namespace(unshare: int) -> Iterator[int | None]:
-    """A pidfd of the child of `unshare`, which ends after everything else in its pid namespace; None if it is gone.
-
-    A kernel without CONFIG_PROC_CHILDREN does not tell, and nobody waits then.
-    """
-    listing = Path(f"/proc/{unshare}/task/{unshare}/children")
-    descriptor = None
-    deadline = time.monotonic() + 2
-    while listing.exists() and time.monotonic() < deadline:
-        children = listing.read_text().split()
-        # `comm` shows when setpriv has become unshare; neither has another child.
-        if children:
-            descriptor = os.pidfd_open(int(children[0]))
-            break
-        if Path(f"/proc/{unshare}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-            break
-        time.sleep(0.001)
-    try:
-        yield descriptor
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)

@@ -8,8 +8,12 @@ import selectors
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from msgspec import Struct
 
 from lamina.diagnostics import BuildFailure
 from lamina.ports import RunSpec
@@ -28,30 +32,23 @@ class Running:
         self._stopped = False
 
     @contextmanager
-    def watched(self, process: subprocess.Popen[bytes]) -> Iterator[int]:
-        """A pidfd of the process, which `stop` reaches while the block runs."""
-        descriptor = os.pidfd_open(process.pid)
+    def watched(self, *descriptors: int) -> Iterator[None]:
+        """Let `stop` reach the processes of these pidfds while the block runs."""
         try:
             with self._lock:
-                self._descriptors.add(descriptor)
+                self._descriptors.update(descriptors)
                 if self._stopped:
-                    kill(descriptor)
-            yield descriptor
+                    _kill_all(descriptors)
+            yield
         finally:
             with self._lock:
-                self._descriptors.discard(descriptor)
-            os.close(descriptor)
-
-    @property
-    def stopped(self) -> bool:
-        return self._stopped
+                self._descriptors.difference_update(descriptors)
 
     def stop(self) -> None:
         """Kill all, now and from now on."""
         with self._lock:
             self._stopped = True
-            for descriptor in self._descriptors:
-                kill(descriptor)
+            _kill_all(self._descriptors)
 
 
 class Tail:
@@ -71,22 +68,21 @@ class Tail:
         return self._end.decode(errors="replace").strip().rpartition("\n")[2] or None
 
 
-def kill(descriptor: int) -> None:
-    """SIGKILL the process of a pidfd, if it is still there."""
-    try:
-        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
+def _kill_all(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        try:
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
 
 
-def pump(
-    process: subprocess.Popen[bytes], pidfd: int, output: Output, stdin: bytes | None, extra: int | None = None
-) -> tuple[int, bytes]:
+def pump(child: Supervised, output: Output, stdin: bytes | None, extra: int | None = None) -> tuple[int, bytes]:
     """Stream until the process has ended and its pipes are drained.
 
     Returns its exit status (negative after a signal, as `subprocess` has it) and what came out of `extra`, a further
     pipe. A pipe that somebody else still holds open is not waited for.
     """
+    process, pidfd = child.popen, child.pidfd
     noted: list[bytes] = []
     takers: dict[int, Callable[[bytes], None]] = {}
     for number, pipe in ((1, process.stdout), (2, process.stderr)):
@@ -143,46 +139,108 @@ def _feed(descriptor: int, rest: memoryview) -> memoryview:
         return rest[:0]
 
 
-def wait_until_gone(descriptor: int) -> None:
-    """Block until the process of a pidfd has ended; the first of a pid namespace ends after all others in it."""
+class Supervised(Struct, frozen=True):
+    """A process that ends with us. `pidfd` is the supervisor's; `first` that of the first process of its pid
+    namespace, which ends after all others in it, or None if that is gone already."""
+
+    popen: subprocess.Popen[bytes]
+    pidfd: int
+    first: int | None
+
+    def pidfds(self) -> tuple[int, ...]:
+        """What to kill to end it at once."""
+        return (self.pidfd,) if self.first is None else (self.first, self.pidfd)
+
+
+@contextmanager
+def supervised(
+    command: list[str], spec: RunSpec, passed: tuple[int, ...], groups: tuple[int, tuple[int, ...]] | None = None
+) -> Iterator[Supervised]:
+    """Start a command in a pid namespace of its own, with nothing of our environment.
+
+    `passed` descriptors stay open in it; `groups` are the gid and the supplementary groups to start it with. It has a
+    session of its own too, unless the step wants our terminal. When the block ends, so has everything in the
+    namespace. Raises BuildFailure `runtime-spawn-failed`.
+
+    The kernel kills `unshare` when we die, however that happens, and with it the namespace. bwrap's own
+    --die-with-parent is not enough: it comes late, and a bwrap that is killed earlier leaves its child waiting for
+    ever. And as first in the namespace, bwrap is deaf to a terminal's interrupts, which belong to the step.
+    """
+    pipe = None if spec.interactive else subprocess.PIPE
+    feed = None if spec.interactive else subprocess.DEVNULL if spec.stdin is None else subprocess.PIPE
+    supervisor = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]
+    with ExitStack() as held:
+        try:
+            popen = subprocess.Popen(
+                [*supervisor, "--", *command],
+                stdin=feed,
+                stdout=pipe,
+                stderr=pipe,
+                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+                cwd="/",
+                pass_fds=passed,
+                start_new_session=not spec.interactive,
+                umask=isolation.UMASK,
+                group=groups[0] if groups else None,
+                extra_groups=groups[1] if groups else None,
+            )
+        except OSError as error:
+            raise BuildFailure(
+                "runtime-spawn-failed", f"{command[0]} could not be started", cause=str(error)
+            ) from error
+        held.callback(_close_pipes, popen)
+        held.callback(popen.wait)
+        if spec.interactive:
+            held.enter_context(_without_interrupts())
+        pidfd = os.pidfd_open(popen.pid)
+        held.callback(os.close, pidfd)
+        first = _first_of_namespace(popen.pid)
+        if first is not None:
+            held.callback(os.close, first)
+            held.callback(_end, first)
+        held.callback(_kill_all, [pidfd])
+        yield Supervised(popen, pidfd, first)
+
+
+def _first_of_namespace(unshare: int) -> int | None:
+    """A pidfd of the child of `unshare`. A kernel without CONFIG_PROC_CHILDREN does not tell."""
+    listing = Path(f"/proc/{unshare}/task/{unshare}/children")
+    deadline = time.monotonic() + 10
+    while listing.exists() and time.monotonic() < deadline:
+        children = listing.read_text().split()
+        if children:
+            try:
+                return os.pidfd_open(int(children[0]))
+            except ProcessLookupError:
+                return None
+        if Path(f"/proc/{unshare}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            return None
+        time.sleep(0.0005)
+    return None
+
+
+def _end(first: int) -> None:
+    """Kill a whole pid namespace by its first process, and wait until it is gone."""
+    _kill_all([first])
     waiting = select.poll()
-    waiting.register(descriptor, select.POLLIN)
+    waiting.register(first, select.POLLIN)
     waiting.poll()
 
 
 @contextmanager
-def started(
-    command: list[str], spec: RunSpec, passed: tuple[int, ...], groups: tuple[int, tuple[int, ...]] | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A child with nothing of our environment and a session of its own, unless the step wants our terminal.
-
-    `passed` descriptors stay open in it; `groups` are the gid and the supplementary groups to start it with. It is
-    killed if the block is left early. Raises BuildFailure `runtime-spawn-failed`.
-    """
-    pipe = None if spec.interactive else subprocess.PIPE
-    feed = None if spec.interactive else subprocess.DEVNULL if spec.stdin is None else subprocess.PIPE
+def _without_interrupts() -> Iterator[None]:
+    """The terminal's interrupts reach us as well as the step that they are meant for."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        child = subprocess.Popen(
-            command,
-            stdin=feed,
-            stdout=pipe,
-            stderr=pipe,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
-            cwd="/",
-            pass_fds=passed,
-            start_new_session=not spec.interactive,
-            umask=isolation.UMASK,
-            group=groups[0] if groups else None,
-            extra_groups=groups[1] if groups else None,
-        )
-    except OSError as error:
-        raise BuildFailure("runtime-spawn-failed", f"{command[0]} could not be started", cause=str(error)) from error
-    try:
-        yield child
+        yield
     finally:
-        if child.poll() is None:
-            child.kill()
-            child.wait()
-        for end in (child.stdin, child.stdout, child.stderr):
-            if end is not None and not end.closed:
-                end.close()
+        signal.signal(signal.SIGINT, before)
+
+
+def _close_pipes(popen: subprocess.Popen[bytes]) -> None:
+    for end in (popen.stdin, popen.stdout, popen.stderr):
+        if end is not None and not end.closed:
+            end.close()

@@ -73,7 +73,6 @@ class Index:
         self._local = threading.local()
         self._open: list[sqlite3.Connection] = []
         self._guard = threading.Lock()
-        self.changed = False
 
     def create(self) -> None:
         """Make the tables unless they are there. Raises BuildFailure."""
@@ -97,6 +96,8 @@ class Index:
             return self._connection().execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
             raise from_sqlite_error(error, self.path) from error
+        except UnicodeDecodeError as error:  # even an error's message may quote damaged bytes
+            raise damaged(self.path, str(error)) from error
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -113,7 +114,8 @@ class Index:
                 raise
         except sqlite3.Error as error:
             raise from_sqlite_error(error, self.path) from error
-        self.changed = True
+        except UnicodeDecodeError as error:
+            raise damaged(self.path, str(error)) from error
 
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)

@@ -65,3 +65,16 @@ def _move_up(directory: str, top: str, numbers: Iterator[int]) -> str:
         except OSError as error:
             if error.errno not in _TAKEN:  # taken by a name of the tree's own
                 raise
+
+
+def has_mounts(directory: Path) -> bool:
+    """Whether something is mounted below `directory`: deleting through a mount would reach files that are another's."""
+    # /proc/self/mountinfo, fifth field: the mount point, with octal escapes for blanks and backslashes.
+    prefix = os.fsencode(os.path.realpath(directory))
+    for character in (b"\\", b" ", b"\t", b"\n"):
+        prefix = prefix.replace(character, b"\\%03o" % character[0])
+    try:
+        lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    except OSError:
+        return False
+    return any(line.split(b" ", 5)[4].startswith(prefix + b"/") for line in lines)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lamina.store.failures import explained
 from lamina.store.layout import FileLock, Layout
-from lamina.store.remove import remove_tree
+from lamina.store.remove import has_mounts, remove_tree
 
 _OWNER = "owner"
 
@@ -57,7 +57,7 @@ class Session:
         with self._guard:
             directory, self._directory = self._directory, None
             owner, self._owner = self._owner, None
-        if directory is not None:
+        if directory is not None and not has_mounts(directory):
             with suppress(OSError):
                 remove_tree(directory)
         if owner is not None:
@@ -85,7 +85,7 @@ def recover(layout: Layout) -> int:
     removed = 0
     for directory, lock in dead:
         with suppress(OSError):  # what cannot be deleted now is tried again at the next opening
-            if not _mounts_below(directory):
+            if not has_mounts(directory):
                 remove_tree(directory)
                 removed += 1
         lock.close()
@@ -98,15 +98,3 @@ def _take(directory: Path) -> FileLock | None:
         return FileLock(directory / _OWNER, wait=False)
     except (BlockingIOError, FileNotFoundError, NotADirectoryError):
         return None
-
-
-def _mounts_below(directory: Path) -> bool:
-    # /proc/self/mountinfo, fifth field: the mount point, with octal escapes for blanks and backslashes.
-    prefix = os.fsencode(os.path.realpath(directory))
-    for character in (b"\\", b" ", b"\t", b"\n"):
-        prefix = prefix.replace(character, b"\\%03o" % character[0])
-    try:
-        lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
-    except OSError:
-        return False
-    return any(line.split(b" ", 5)[4].startswith(prefix + b"/") for line in lines)

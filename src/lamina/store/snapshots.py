@@ -19,7 +19,7 @@ from lamina.ports import Snapshot, Workspace
 from lamina.store.failures import explained
 from lamina.store.index import Index
 from lamina.store.layout import Layout
-from lamina.store.remove import remove_tree
+from lamina.store.remove import has_mounts, remove_tree
 from lamina.store.session import Session
 
 #: Recomputes the diff ID of a layer directory that lamina built.
@@ -155,7 +155,8 @@ class Snapshots:
             yield work
         finally:
             with suppress(OSError):  # left to `recover`; must not hide what went wrong in the block
-                remove_tree(place)
+                if not has_mounts(place):
+                    remove_tree(place)
 
     def commit(
         self, work: Workspace, parent: ChainID | None, diff_id: DiffID, size: int, *, built: bool = True

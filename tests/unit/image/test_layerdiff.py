@@ -49,6 +49,11 @@ def test_times_change_the_diff_id_and_not_the_files(tmp_path: Path) -> None:
     assert one.files == two.files
 
 
+def _replace(path: Path, make: Callable[[Path], object]) -> None:
+    path.unlink()
+    make(path)
+
+
 CHANGES: dict[str, Callable[[Path], object]] = {
     "content": lambda root: (root / "a").write_text("A"),
     "same size, other place": lambda root: (root / "d/c").write_text("d/e"),
@@ -58,11 +63,11 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "group": lambda root: os.chown(root / "a", 0, 1),
     "xattr": lambda root: os.setxattr(root / "a", "user.x", b""),
     "name": lambda root: (root / "a").rename(root / "z"),
-    "link": lambda root: ((root / "l").unlink(), (root / "l").symlink_to("b")),
-    "kind": lambda root: ((root / "a").unlink(), (root / "a").mkdir()),
+    "link": lambda root: _replace(root / "l", lambda path: path.symlink_to("b")),
+    "kind": lambda root: _replace(root / "a", lambda path: path.mkdir()),
     "whiteout": lambda root: os.mknod(root / "gone2", stat.S_IFCHR, 0),
     "opaque": lambda root: os.setxattr(root / "d", "trusted.overlay.opaque", b"y"),
-    "hard link": lambda root: ((root / "b").unlink(), os.link(root / "a", root / "b")),
+    "hard link": lambda root: _replace(root / "b", lambda path: os.link(root / "a", path)),
     "empty directory": lambda root: (root / "new").mkdir(),
 }
 

@@ -71,7 +71,7 @@ def test_endpoints(registry: str, bases: tuple[str, ...]) -> None:
         ("https://r.example/v2/x", "https://user:pw@cdn.example/", None),
         ("https://r.example/v2/x", "https://cdn.example:99999/", None),
         ("https://r.example/v2/x", "https://[broken/", None),
-        ("https://r.example/v2/x", "https:///nowhere", None),
+        ("https://r.example/v2/x", "https:///v2/y", "https://r.example/v2/y"),
     ],
 )
 def test_locations(url: str, location: str, expected: str | None) -> None:

@@ -25,10 +25,10 @@ BEARER = Challenge(
             (BEARER,),
         ),
         (
-            'BEARER Realm = "https://auth.docker.io/token" , service=registry.docker.io,\tscope="repository:a/b:pull,push"',
+            'BEARER Realm = "https://auth.docker.io/token" ,service=registry.docker.io,\tscope="repository:a/b:pull,push"',
             (BEARER,),
         ),
-        ("Bearer realm=https://x.example/t,service=s", (Challenge("bearer", {"realm": "https://x.example/t", "service": "s"}),)),
+        ("Bearer realm=https://x/t,service=s", (Challenge("bearer", {"realm": "https://x/t", "service": "s"}),)),
         (r'Basic realm="a \"quoted\" \\ realm"', (Challenge("basic", {"realm": r'a "quoted" \ realm'}),)),
         ('Basic realm=""', (Challenge("basic", {"realm": ""}),)),
         ("Negotiate, Basic realm=x", (Challenge("negotiate", {}), Challenge("basic", {"realm": "x"}))),
@@ -58,7 +58,10 @@ def test_never_raises_and_ends(header: str) -> None:
 TOKEN = st.text(alphabet="abcXYZ019-_", min_size=1, max_size=8)
 
 
-@given(st.lists(st.tuples(TOKEN, st.dictionaries(TOKEN.map(str.lower), st.text("a b,=\"\\:/", max_size=12), min_size=1)), max_size=4))  # fmt: skip
+PARAMETERS = st.dictionaries(TOKEN.map(str.lower), st.text('a b,="\\:/', max_size=12), min_size=1)
+
+
+@given(st.lists(st.tuples(TOKEN, PARAMETERS), max_size=4))
 def test_what_is_written_by_the_grammar_is_read_back(challenges: list[tuple[str, dict[str, str]]]) -> None:
     def quoted(value: str) -> str:
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
