@@ -110,7 +110,7 @@ def _number(profile: Profile, architecture: str, name: str) -> int:
     """The call's number; negative, and so never met, on an architecture that lacks the call."""
     if name in profile.numbers:
         return profile.numbers[name]
-    import pyseccomp
+    import pyseccomp  # type: ignore[import-untyped]
 
     architectures: dict[str, Any] = {
         "x86_64": pyseccomp.Arch.X86_64,

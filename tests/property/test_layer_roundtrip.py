@@ -48,7 +48,9 @@ NODES = st.fixed_dictionaries(
 
 def grow(root: Path, nodes: list[dict[str, Any]]) -> None:
     """Make a tree; a name that is taken already is passed over."""
-    directories, files, made = [os.fspath(root)], [], []
+    directories = [os.fspath(root)]
+    files: list[str] = []
+    made: list[tuple[str, dict[str, Any], str]] = []
     for node in nodes:
         parent = directories[node["where"][0] % len(directories) if node["where"] else 0]
         path = f"{parent}/{node['name']}"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.layer_making import grow, mounted, workspace
 
 from lamina.image.rootfs import Rootfs
-from tests.support.layer_making import grow, mounted, workspace
 
 _NAMES = st.sampled_from(["a", "b", "c"])
 _PATHS = st.lists(_NAMES, min_size=1, max_size=3).map("/".join)

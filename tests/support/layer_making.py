@@ -7,7 +7,7 @@ import io
 import os
 import stat
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -110,14 +110,17 @@ class DirectoryReader:
         paths = [path.relative_to(self.root).as_posix() for path in self.root.rglob("*")]
         return [self.record(path) for path in sorted(paths)]
 
-    def digested(self, paths: list[str]) -> list[FileRecord]:
+    def digested(self, paths: Sequence[str]) -> list[FileRecord]:
         return [self.record(path) for path in paths]
 
     def open(self, record: FileRecord) -> BinaryIO:
-        return io.FileIO(self.root / record.path, "rb")  # type: ignore[return-value]
+        return io.FileIO(self.root / record.path, "rb")
 
     def mtime_ns(self, path: str) -> int:
         return (self.root / path).lstat().st_mtime_ns
+
+    def hidden_by(self, path: str) -> None:
+        """Nothing is ignored here."""
 
     def select(self, path: str) -> Selection:
         """What a literal source selects."""

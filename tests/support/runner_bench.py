@@ -8,6 +8,10 @@ import pwd
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +20,14 @@ from tests.support.runner_process import Orders, Outcome, Step
 
 USER = "lamina-test"
 PROGRAM = Path(__file__).with_name("runner_process.py")
+# fmt: off
 APPLETS = (
-    "cat chgrp chmod chown chroot cp cut date dd echo env false find grep head hostname id ifconfig kill ln ls mkdir "
-    "mknod mount mv nproc od printf ps pwd readlink rm rmdir sed seq sh sleep sort stat sync tail tee test touch tr true "
-    "tty umount uname unshare wc xargs yes"
-).split()
+    "cat", "chgrp", "chmod", "chown", "chroot", "cp", "cut", "date", "dd", "echo", "env", "false", "find", "grep",
+    "head", "hostname", "id", "ifconfig", "kill", "ln", "ls", "mkdir", "mknod", "mount", "mv", "nproc", "od",
+    "printf", "ps", "pwd", "readlink", "rm", "rmdir", "sed", "seq", "sh", "sleep", "sort", "stat", "sync", "tail",
+    "tee", "test", "touch", "tr", "true", "tty", "umount", "uname", "unshare", "wc", "xargs", "yes",
+)
+# fmt: on
 
 
 def ordinary_user() -> pwd.struct_passwd:
@@ -58,14 +65,21 @@ def give(folder: Path, owner: tuple[int, int]) -> None:
         os.chown(path, *owner, follow_symlinks=False)
 
 
+def environment() -> dict[str, str]:
+    """Our own, with something that no step may see."""
+    path = os.pathsep.join(part for part in sys.path if part)
+    return {**os.environ, "PYTHONPATH": path, "LEAK": "leaked"}
+
+
 class Bench:
     """Runs steps with one runner on one rung."""
 
-    def __init__(self, folder: Path, runtime: str, rootless: bool) -> None:
+    def __init__(self, folder: Path, runtime: str, rootless: bool, sub_ids: bool = True) -> None:
         self.folder = folder
         self.runtime = runtime
         self.rootless = rootless
-        user = ordinary_user() if rootless else None
+        user = (ordinary_user() if sub_ids else pwd.getpwnam("nobody")) if rootless else None
+        self.user = user.pw_name if user else None
         self.owner = (user.pw_uid, user.pw_gid) if user else (0, 0)
         os.chown(folder, *self.owner)
         self.base = busybox_root(folder / "base", self.owner)
@@ -104,7 +118,7 @@ class Bench:
         """The command line that carries the steps out."""
         orders = self.folder / f"orders{self.steps}.json"
         orders.write_bytes(msgspec.json.encode(Orders(self.runtime, steps)))
-        return [sys.executable, str(PROGRAM), str(orders), *([USER] if self.rootless else [])]
+        return [sys.executable, str(PROGRAM), str(orders), *([self.user] if self.user else [])]
 
     def run(self, script: str, **options: Any) -> Outcome:
         """Carry out one step."""
@@ -112,8 +126,34 @@ class Bench:
 
     def perform(self, *steps: Step) -> list[Outcome]:
         """Carry out steps with one and the same runner."""
-        path = os.pathsep.join(part for part in sys.path if part)
-        environment = {**os.environ, "PYTHONPATH": path, "LEAK": "leaked"}
-        done = subprocess.run(self.command(*steps), env=environment, capture_output=True, timeout=60, umask=0o077)
+        done = subprocess.run(self.command(*steps), env=environment(), capture_output=True, timeout=60, umask=0o077)
         assert done.returncode == 0, done.stderr.decode()
         return msgspec.json.decode(done.stdout, type=list[Outcome])
+
+
+#: Every runner on every rung that it works on: name → (runtime, rootless).
+RUNNERS = {
+    "bubblewrap-root": ("bwrap", False),
+    "bubblewrap-rootless": ("bwrap", True),
+    "runc-root": ("runc", False),
+    "runc-rootless": ("runc", True),
+}
+
+
+@contextmanager
+def bench_of(runtime: str, rootless: bool, sub_ids: bool = True) -> Iterator[Bench]:
+    """A bench in a folder that is removed; not below pytest's, which is closed to the user of rootless cases."""
+    folder = Path(tempfile.mkdtemp(prefix="lamina-runner-"))
+    folder.chmod(0o755)
+    try:
+        yield Bench(folder, runtime, rootless, sub_ids)
+    finally:
+        shutil.rmtree(folder)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Block until a condition holds; fails after ten seconds."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

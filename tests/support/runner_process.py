@@ -35,6 +35,7 @@ class Step(Struct, frozen=True):
     network: str = "host"
     mounts: tuple[tuple[str, str, str | None, bool], ...] = ()
     insecure: bool = False
+    interactive: bool = False
     stdin: str | None = None
     stop_after: float | None = None
 
@@ -75,6 +76,7 @@ def perform(runner: Runner, step: Step) -> Outcome:
             for kind, target, source, read_only in step.mounts
         ),
         insecure=step.insecure,
+        interactive=step.interactive,
         stdin=None if step.stdin is None else step.stdin.encode(),
     )
     streams: dict[int, list[bytes]] = {1: [], 2: []}

@@ -6,13 +6,16 @@ standard library's reader takes them, sparse files and old formats included; its
 
 from __future__ import annotations
 
+import io
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, BinaryIO, Protocol, cast
+from typing import IO, TYPE_CHECKING, BinaryIO, Protocol, cast
 
-from lamina.diagnostics import BuildFailure
 from lamina.ports import Defaults
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _MAX_EXTENDED = 1 << 20  # of an extended header, which tarfile reads into memory; Go's reader has the same limit
 _EXTENDED = (
@@ -49,58 +52,60 @@ class _Header(tarfile.TarInfo):
         return info
 
 
-class _Replayed:
-    """A stream whose first bytes were read already."""
+class _Replayed(io.RawIOBase):
+    """A stream whose first bytes were read already. Closing it leaves the stream open, which is not ours."""
 
     def __init__(self, head: bytes, rest: BinaryIO) -> None:
         self._head, self._rest = head, rest
 
-    def read(self, size: int = -1, /) -> bytes:
-        if not self._head:
-            return self._rest.read(size)
-        # No short read: igzip takes one for the end.
-        head, self._head = self._head, b""
-        return head + (self._rest.read(max(size - len(head), 0)) if size >= 0 else self._rest.read())
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer).cast("B")
+        data = self._head[: len(view)] or self._rest.read(len(view))
+        self._head = self._head[len(view) :]
+        view[: len(data)] = data
+        return len(data)
 
 
 class _Unpacked:
-    """The tar's own bytes. Whatever a decompressor raises for bad data becomes `tarfile.ReadError`: they have classes
-    of their own, some derived from OSError but without an errno."""
+    """The tar's own bytes. What a decompressor raises for bad data becomes `tarfile.ReadError`."""
 
     def __init__(self, stream: BinaryIO) -> None:
         head = stream.read(_MAGIC_SIZE)
-        self._stream = _decompressor(head, _Replayed(head, stream))
+        self._stream, self._errors = _decompressor(head, io.BufferedReader(_Replayed(head, stream)))
 
     def read(self, size: int, /) -> bytes:
         try:
             return self._stream.read(size)
-        except BuildFailure:
-            raise
-        except Exception as error:
+        except self._errors as error:
             if isinstance(error, OSError) and error.errno is not None:
-                raise
+                raise  # the disk's, not the data's
             raise tarfile.ReadError(f"damaged compression: {error}") from error
 
 
-def _decompressor(head: bytes, stream: _Replayed) -> _Readable:
-    source = cast("BinaryIO", stream)
+def _decompressor(head: bytes, source: BinaryIO) -> tuple[_Readable, tuple[type[Exception], ...]]:
+    """A reader of what comes out, and the errors by which it calls its input damaged."""
     if head.startswith(b"\x1f\x8b\x08"):
-        from isal import igzip
+        from isal import igzip, igzip_lib
 
-        return cast("_Readable", igzip.IGzipFile(fileobj=source, mode="rb"))  # type: ignore[no-untyped-call]
+        stream: _Readable = igzip.IGzipFile(fileobj=source, mode="rb")  # type: ignore[no-untyped-call]
+        return stream, (OSError, EOFError, cast("type[Exception]", igzip_lib.error))
     if head.startswith(b"BZh"):
         import bz2
 
-        return bz2.BZ2File(source)
+        return bz2.BZ2File(source), (OSError, EOFError)
     if head.startswith(b"\xfd7zXZ\x00"):
         import lzma
 
-        return lzma.LZMAFile(source)
+        return lzma.LZMAFile(source), (lzma.LZMAError, EOFError)
     if head.startswith(b"\x28\xb5\x2f\xfd"):
         import zstandard
 
-        return zstandard.ZstdDecompressor().stream_reader(source, read_across_frames=True, closefd=False)
-    return stream
+        reader = zstandard.ZstdDecompressor().stream_reader(source, read_across_frames=True, closefd=False)
+        return reader, (zstandard.ZstdError,)
+    return source, ()
 
 
 @contextmanager

@@ -44,7 +44,8 @@ class Attributes(Struct, frozen=True, gc=False):
 def write_file(
     directory: Directory, name: str, stream: BinaryIO, size: int, attributes: Attributes, *, sparse: bool = False
 ) -> None:
-    """Create a regular file from `stream`. `size` is what is expected, and only decides how it is copied; `sparse` makes holes of the zeros that a stream without a file of its own gives."""
+    """Create a regular file from `stream`. `size` is what is expected, and only decides how it is copied; `sparse`
+    makes holes of the zeros that a stream without a file of its own gives."""
     descriptor = os.open(name, _CREATE, 0o600, dir_fd=directory.fd)
     try:
         if sparse:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -71,6 +70,8 @@ class BubblewrapRunner:
                 self._running.watched(*child.pidfds()),
             ):
                 code, notes = process.pump(child, errors, spec.stdin, status)
+            if self._running.stopped:
+                return process.STOPPED
             return _status(code, notes, errors.last_line())
 
     def _of_user(self, uid: int) -> userns.UserNamespaces:
@@ -92,14 +93,13 @@ class BubblewrapRunner:
 
 def _status(code: int, notes: bytes, last_words: str | None) -> int:
     """The step's exit status from the supervisor's and from bwrap's notes."""
-    for note in notes.splitlines():
+    # A bwrap that was killed may have left its last line unfinished.
+    for note in notes.split(b"\n")[:-1]:
         status = msgspec.json.decode(note, type=_Status)
         if status.exit_code is not None:
             return status.exit_code
     if code < 0:
         return 128 - code
-    if code == 128 + signal.SIGKILL:
-        return code
     raise BuildFailure(
         "runtime-bubblewrap-failed",
         "bubblewrap could not set up the step",

@@ -13,7 +13,7 @@ _NAME = re.compile(r"lamina-(\d+)-\d+")
 
 
 def name(number: int) -> str:
-    """The name of this process's container `number`: a container's id, and its group's below our own group."""
+    """The name of this process's container `number`: a container's id, and its group's at the top."""
     return f"lamina-{os.getpid()}-{number}"
 
 
@@ -44,12 +44,9 @@ def sweep() -> None:
 
 
 def _parents() -> Iterator[Path]:
-    """Our own group in every hierarchy that is mounted (cgroups(7)): version 1, 2, or both."""
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
-        folders = (controllers.removeprefix("name="),) if controllers else ("unified", "")
-        for folder in folders:
-            parent = _MOUNT / folder / path.lstrip("/")
-            if (parent / "cgroup.procs").exists():
-                yield parent
-                break
+    """The top of every hierarchy that is mounted (cgroups(7)): version 1, 2, or both."""
+    for folder in (_MOUNT, *_MOUNT.iterdir()) if _MOUNT.is_dir() else ():
+        if (folder / "cgroup.procs").exists():
+            yield folder
+        if (_MOUNT / "cgroup.controllers").exists():
+            return

@@ -110,4 +110,4 @@ def mend(sysctl: Path) -> str:
         setting = sysctl / name
         if setting.exists() and setting.read_text().strip() == bad:
             return f"run `{line}`"
-    return "run lamina as root, or start the surrounding container with `--privileged` or `--security-opt seccomp=unconfined`"
+    return "run lamina as root, or give the surrounding container `--privileged` or `--security-opt seccomp=unconfined`"

@@ -1,4 +1,4 @@
-"""The /etc/hosts and /etc/resolv.conf that a step sees. They are mounts: what a step would write never gets anywhere."""
+"""The /etc/hosts and /etc/resolv.conf that a step sees: read-only mounts, so that no edit gets into a layer."""
 
 from __future__ import annotations
 

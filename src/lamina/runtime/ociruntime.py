@@ -47,10 +47,12 @@ class OciRunner:
             command = [self._program, "--root", str(folder / "state"), "--log", str(log), "--log-format", "json"]
             command += ["run", "--bundle", str(folder), container]
             try:
-                with process.supervised(command, spec, ()) as child, self._running.watched(*child.pidfds()):
+                with process.supervised(command, spec, own_proc=True) as child, self._running.watched(*child.pidfds()):
                     code, _ = process.pump(child, output, spec.stdin)
             finally:
                 cgroups.remove(container)
+            if self._running.stopped:
+                return process.STOPPED
             if code < 0:
                 return 128 - code
             self._check(log, code)

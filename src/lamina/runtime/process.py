@@ -19,6 +19,9 @@ from lamina.diagnostics import BuildFailure
 from lamina.ports import RunSpec
 from lamina.runtime import isolation
 
+#: The status of a step that was stopped.
+STOPPED = 128 + signal.SIGKILL
+
 Output = Callable[[int, bytes], None]
 _CHUNK = 64 * 1024
 
@@ -43,6 +46,11 @@ class Running:
         finally:
             with self._lock:
                 self._descriptors.difference_update(descriptors)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called: what a process said or returned since means nothing."""
+        return self._stopped
 
     def stop(self) -> None:
         """Kill all, now and from now on."""
@@ -154,13 +162,17 @@ class Supervised(Struct, frozen=True):
 
 @contextmanager
 def supervised(
-    command: list[str], spec: RunSpec, passed: tuple[int, ...], groups: tuple[int, tuple[int, ...]] | None = None
+    command: list[str],
+    spec: RunSpec,
+    passed: tuple[int, ...] = (),
+    groups: tuple[int, tuple[int, ...]] | None = None,
+    own_proc: bool = False,
 ) -> Iterator[Supervised]:
     """Start a command in a pid namespace of its own, with nothing of our environment.
 
-    `passed` descriptors stay open in it; `groups` are the gid and the supplementary groups to start it with. It has a
-    session of its own too, unless the step wants our terminal. When the block ends, so has everything in the
-    namespace. Raises BuildFailure `runtime-spawn-failed`.
+    `passed` descriptors stay open in it; `groups` are the gid and the supplementary groups to start it with; with
+    `own_proc` it sees a /proc of its namespace. It has a session of its own too, unless the step wants our terminal.
+    When the block ends, so has everything in the namespace. Raises BuildFailure `runtime-spawn-failed`.
 
     The kernel kills `unshare` when we die, however that happens, and with it the namespace. bwrap's own
     --die-with-parent is not enough: it comes late, and a bwrap that is killed earlier leaves its child waiting for
@@ -168,7 +180,9 @@ def supervised(
     """
     pipe = None if spec.interactive else subprocess.PIPE
     feed = None if spec.interactive else subprocess.DEVNULL if spec.stdin is None else subprocess.PIPE
-    supervisor = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]
+    supervisor = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child=KILL"]
+    if own_proc:
+        supervisor.append("--mount-proc")
     with ExitStack() as held:
         try:
             popen = subprocess.Popen(

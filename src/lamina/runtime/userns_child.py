@@ -33,7 +33,7 @@ def main(channel: socket.socket, uid: int) -> None:
 
 
 def _new_namespace(before: Callable[[], None], then: Callable[[], None]) -> int:
-    """The descriptor of a user namespace made by a child; the child runs `before` first and `then` once it is mapped."""
+    """A descriptor of a user namespace that a child makes; it runs `before` first, and `then` once ids are mapped."""
     ours, theirs = socket.socketpair()
     child = os.fork()
     if child == 0:

@@ -9,12 +9,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
-from lamina.diagnostics import BuildFailure
-from lamina.image.layerio import Layers
-from lamina.keys.filetree import FileRecord
-from lamina.ports import Selection, Workspace
-from lamina.testing.context import MemoryContext
 from tests.support.layer_making import (
     OLD,
     DirectoryReader,
@@ -26,6 +20,12 @@ from tests.support.layer_making import (
     placement,
     workspace,
 )
+
+from lamina.diagnostics import BuildFailure
+from lamina.image.layerio import Layers
+from lamina.keys.filetree import FileRecord
+from lamina.ports import Selection, Workspace
+from lamina.testing.context import MemoryContext
 
 
 class Bench:

@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.support.layer_making import Tree, grow
 
 from lamina.image.rootfs import Rootfs
-from tests.support.layer_making import Tree, grow
 
 
 def stack(tmp_path: Path, *trees: Tree) -> Rootfs:

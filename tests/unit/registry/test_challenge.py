@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from lamina.registry.challenge import Challenge, parse_challenges
 
+REALM = "https://auth.docker.io/token"
 BEARER = Challenge(
     "bearer",
-    {"realm": "https://auth.docker.io/token", "service": "registry.docker.io", "scope": "repository:a/b:pull,push"},
+    {"realm": REALM, "service": "registry.docker.io", "scope": "repository:a/b:pull,push"},
 )
 
 
@@ -25,7 +26,7 @@ BEARER = Challenge(
             (BEARER,),
         ),
         (
-            'BEARER Realm = "https://auth.docker.io/token" ,service=registry.docker.io,\tscope="repository:a/b:pull,push"',
+            f'BEARER Realm = "{REALM}" , service=registry.docker.io,\tscope="repository:a/b:pull,push"',
             (BEARER,),
         ),
         ("Bearer realm=https://x/t,service=s", (Challenge("bearer", {"realm": "https://x/t", "service": "s"}),)),
