@@ -15,10 +15,10 @@ from lamina.image.compress import LayerCompressor
 from lamina.image.decompress import Decompressed, detect
 from lamina.image.dockerarchive import DockerArchive, is_docker_archive
 from lamina.image.ocilayout import Layout, is_layout, read_document, read_manifest
-from lamina.oci.config import History, ImageConfig, RootFS, RuntimeConfig, decode_config, encode_config
+from lamina.oci.config import History, ImageConfig, RootFS, RuntimeConfig, encode_config
 from lamina.oci.descriptor import Descriptor
 from lamina.oci.manifest import Index, Manifest, encode_manifest, select_platform
-from lamina.oci.mediatypes import OCI_CONFIG, OCI_MANIFEST, layer_compression
+from lamina.oci.mediatypes import OCI_CONFIG, OCI_MANIFEST
 from lamina.oci.platform import Platform
 from lamina.oci.reference import Reference, parse_reference
 from lamina.ports import BaseImage, Defaults, ImageEntry
@@ -115,7 +115,6 @@ def _keep(
     """Commit an image whose blobs are in the store: its layers are unpacked, and so verified, before it has a name."""
     store = shop.store
     image_id = store.blobs.put(config_raw)
-    config = decode_config(config_raw)
     if manifest_raw is None:
         manifest = Manifest(2, OCI_MANIFEST, Descriptor(OCI_CONFIG, image_id, len(config_raw)), layers)
         manifest_raw = encode_manifest(manifest)
@@ -123,8 +122,6 @@ def _keep(
     _ = shop.rung  # entered before there are threads
     shown = str(names[0]) if names else image_id
     shop.images.ensure(BaseImage(shown, digest, config_raw, layers), lambda *_: None)
-    for diff_id, layer in zip(config.rootfs.diff_ids, layers, strict=True):
-        store.layer_blobs.add(diff_id, layer_compression(layer.media_type), layer)
     shop.catalog.add(ImageEntry(image_id, digest, layers), names, time.time())
     return image_id
 

@@ -34,7 +34,7 @@ class Workshop:
 
     @cached_property
     def catalog(self) -> StoreCatalog:
-        return StoreCatalog(self.store.images, self.store.blobs)
+        return StoreCatalog(self.store.images, self.store.blobs, self.store.layer_blobs)
 
     @cached_property
     def rung(self) -> Rung:
@@ -64,7 +64,7 @@ class Workshop:
     def unpacker(self) -> LayerUnpacker:
         from lamina.image.unpack import Unpacker
 
-        return Unpacker(self.rung.xattr)
+        return Unpacker(self.rung.xattr, keep_owners=self.rung.name != "rootless-single")
 
     @cached_property
     def registry(self) -> Registry:
@@ -133,12 +133,13 @@ class LateRunner:
 @contextmanager
 def workshop(root: Path, runtime: str = "auto") -> Iterator[Workshop]:
     """Open the store at `root` for the length of a block. Raises BuildFailure `store-…`."""
-    with Store.open(root, verify=_verify) as store:
-        yield Workshop(store, runtime)
+
+    def verify(layer: Path) -> DiffID:
+        from lamina.image.diff import diff
+
+        return diff(layer, shop.rung.xattr).diff_id
+
+    with Store.open(root, verify=verify) as store:
+        shop = Workshop(store, runtime)
+        yield shop
         store.settle()
-
-
-def _verify(layer: Path) -> DiffID:
-    from lamina.image.diff import diff
-
-    return diff(layer).diff_id

@@ -21,6 +21,8 @@ from lamina.oci.reference import Reference
 from lamina.ports import BaseImage, BlobStore, Catalog, ImageEntry, LayerUnpacker, Locks, Registry, Snapshotter
 
 _DOWNLOADS = 3
+#: Bytes of a configuration, which is held in memory; real ones have some ten thousand.
+_MAX_CONFIG = 8 << 20
 
 Progress = Callable[[str, int, int | None], None]
 
@@ -84,6 +86,8 @@ class Images(Struct, frozen=True):
     def _small(self, registry: Registry, reference: Reference, wanted: Descriptor) -> bytes:
         if self.blobs.has(wanted.digest):
             return self._read(wanted.digest)
+        if wanted.size > _MAX_CONFIG:
+            raise BuildFailure("image-too-large", f"the configuration of {reference} has {wanted.size} bytes")
         with registry.blob(reference, wanted) as chunks:
             return b"".join(chunks)
 

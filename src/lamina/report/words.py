@@ -37,4 +37,5 @@ def age(seconds: float) -> str:
 def columns(rows: Sequence[Sequence[str]], gap: int = 3) -> list[str]:
     """A table of words, each column as wide as its widest word."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [(" " * gap).join(f"{word:<{width}}" for word, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    padded = [[word.ljust(width) for word, width in zip(row, widths, strict=True)] for row in rows]
+    return [(" " * gap).join(words).rstrip() for words in padded]

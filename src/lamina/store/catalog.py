@@ -6,19 +6,22 @@ from collections.abc import Sequence
 
 from lamina.oci.config import decode_config
 from lamina.oci.manifest import Manifest, decode_manifest
+from lamina.oci.mediatypes import layer_compression
 from lamina.oci.platform import Platform
 from lamina.oci.reference import Reference
 from lamina.ports import ImageEntry
 from lamina.store.blobs import Blobs
 from lamina.store.images import Image, Images
+from lamina.store.layerblobs import LayerBlobs
 
 
 class StoreCatalog:
     """Images by reference and platform; layers' descriptors are read from the manifest that the store keeps."""
 
-    def __init__(self, images: Images, blobs: Blobs) -> None:
+    def __init__(self, images: Images, blobs: Blobs, layer_blobs: LayerBlobs) -> None:
         self._images = images
         self._blobs = blobs
+        self._layer_blobs = layer_blobs
 
     def find(self, reference: Reference, platform: Platform) -> ImageEntry | None:
         """See `ports.Catalog`. An image whose configuration or manifest is gone from the store counts as absent."""
@@ -35,8 +38,14 @@ class StoreCatalog:
         return ImageEntry(image.id, image.manifest, manifest.layers if isinstance(manifest, Manifest) else ())
 
     def add(self, entry: ImageEntry, references: Sequence[Reference], created: float) -> None:
-        """See `ports.Catalog`: keep the image and point the references at it."""
+        """See `ports.Catalog`: keep the image and point the references at it.
+
+        Its compressed layers are noted as well: an unpacked layer that others made does not give back their tar, so
+        what an image came with is what it is exported with.
+        """
         config = decode_config(self._blobs.read(entry.image_id))
+        for diff_id, layer in zip(config.rootfs.diff_ids, entry.layers, strict=False):
+            self._layer_blobs.add(diff_id, layer_compression(layer.media_type), layer)
         self._images.add(
             Image(
                 id=entry.image_id,
