@@ -79,9 +79,9 @@ class Snapshotter(Protocol):
         """A workspace above `parent`, deleted when the block ends unless it was committed."""
 
     def commit(
-        self, work: Workspace, parent: ChainID | None, diff_id: DiffID, size: int, *, built: bool = True
+        self, work: Workspace, parent: ChainID | None, diff_id: DiffID, size: int | None, *, built: bool = True
     ) -> Snapshot:
-        """Publish `work.upper`. If the chain exists already, the existing snapshot is returned.
+        """Publish `work.upper`, `size` bytes of files (None: count them). A chain that exists already is returned.
 
         `built` is False for a layer unpacked from an image: its directory does not give back its diff ID and may have
         parents that its tar left out, so it is neither shared with other chains nor verified, but fetched again.

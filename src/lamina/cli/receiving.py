@@ -39,6 +39,7 @@ def import_root(
     The same tar and settings give the same image: nothing of the time of the import is in it. Raises BuildFailure
     `image-…`.
     """
+    _ = shop.rung  # entered before there are threads that compress
     start = stream.read(_CHUNK)
     limit = Defaults().max_layer_bytes
     tar = Decompressed(_Rejoined(start, stream), detect(start), limit)
@@ -63,6 +64,7 @@ def load_archive(shop: Workshop, path: Path, platform: Platform) -> list[tuple[D
 
     Raises BuildFailure `image-…`: what is damaged is not kept.
     """
+    _ = shop.rung  # entered before there are threads that compress
     files = open_image_files(path)
     if is_layout(files):
         return _load_layout(shop, Layout(files), platform)
@@ -119,7 +121,6 @@ def _keep(
         manifest = Manifest(2, OCI_MANIFEST, Descriptor(OCI_CONFIG, image_id, len(config_raw)), layers)
         manifest_raw = encode_manifest(manifest)
     digest = store.blobs.put(manifest_raw)
-    _ = shop.rung  # entered before there are threads
     shown = str(names[0]) if names else image_id
     shop.images.ensure(BaseImage(shown, digest, config_raw, layers), lambda *_: None)
     shop.catalog.add(ImageEntry(image_id, digest, layers), names, time.time())

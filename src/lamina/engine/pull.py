@@ -136,7 +136,7 @@ class Images(Struct, frozen=True):
                     f"a layer of {name} is not what its configuration says",
                     cause=f"{layer.digest} unpacks to {actual}, not to {expected}",
                 )
-            self.snapshots.commit(work, parent, actual, layer.size, built=False)
+            self.snapshots.commit(work, parent, actual, None, built=False)
 
 
 def _check(reference: Reference, manifest: Manifest, config_raw: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sqlite3
 import time
 import zlib
@@ -66,7 +67,10 @@ class Snapshots:
         return self._snapshot(row)
 
     def stack(self, chain: ChainID | None) -> tuple[Path, ...]:
-        """The layer directories of a chain, topmost first; `()` for None (scratch). Raises `store-snapshot-missing`."""
+        """The layer directories of a chain, topmost first, each once; `()` for None (scratch).
+
+        Raises `store-snapshot-missing`.
+        """
         layers = []
         while chain is not None:
             snapshot = self.get(chain)
@@ -78,7 +82,9 @@ class Snapshots:
                 )
             layers.append(snapshot.layer)
             chain = snapshot.parent
-        return tuple(layers)
+        # Equal layers of one chain share a directory, which overlayfs refuses to stack twice (ELOOP). Whatever the lower
+        # one says of a path, the upper one says again, so the lower one adds nothing.
+        return tuple(dict.fromkeys(layers))
 
     def rows(self) -> list[Row]:
         """Every well-formed row, for garbage collection and checks."""
@@ -159,7 +165,7 @@ class Snapshots:
                     remove_tree(place)
 
     def commit(
-        self, work: Workspace, parent: ChainID | None, diff_id: DiffID, size: int, *, built: bool = True
+        self, work: Workspace, parent: ChainID | None, diff_id: DiffID, size: int | None, *, built: bool = True
     ) -> Snapshot:
         """Publish `work.upper`. If the chain exists already, the existing snapshot is returned.
 
@@ -167,6 +173,7 @@ class Snapshots:
         the transaction: a kill before its end leaves a directory that no row names.
         """
         chain = chain_id(parent, diff_id)
+        size = file_bytes(work.upper) if size is None else size
         existing = self._row(chain)
         if existing is not None and self._is_usable(existing):
             return self._snapshot(existing)
@@ -199,6 +206,17 @@ class Snapshots:
                 target.rename(self._session.fresh())
             upper.rename(target)
         return layer
+
+
+def file_bytes(directory: Path) -> int:
+    """The bytes of the regular files below a directory, each hard-linked file once."""
+    found: dict[int, int] = {}
+    for parent, _, names in os.walk(directory):
+        for name in names:
+            info = os.lstat(os.path.join(parent, name))
+            if stat.S_ISREG(info.st_mode):
+                found[info.st_ino] = info.st_size
+    return sum(found.values())
 
 
 def _decode(found: tuple[Any, ...]) -> Row | None:
