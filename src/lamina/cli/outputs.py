@@ -53,7 +53,7 @@ def parse_output(text: str) -> Output:
     if values.get("compression", "gzip") not in ("gzip", "zstd", "uncompressed"):
         raise _bad(text, f"compression {values['compression']!r} is not known", "one of gzip, zstd, uncompressed")
     level = values.get("compression-level")
-    if level is not None and not level.isdigit():
+    if level is not None and not level.isdecimal():
         raise _bad(text, "compression-level is not a number", None)
     return Output(
         type=kind,

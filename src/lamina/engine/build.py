@@ -8,7 +8,6 @@ from lamina.engine.job import Job
 from lamina.engine.narrator import Narrator
 from lamina.engine.request import BuildRequest, BuildResult
 from lamina.engine.resolve import resolve_plan
-from lamina.engine.schedule import run_stages
 from lamina.engine.stage import StageWalk
 from lamina.engine.world import World
 from lamina.events import Reporter
@@ -37,6 +36,9 @@ def build(request: BuildRequest, world: World, reporter: Reporter) -> BuildResul
         walks[stage.index] = StageWalk(stage, job, walks)
     unfinished = [walk for walk in walks.values() if not walk.go(None)]
     if unfinished:
+        # Imported here: a build in which everything is cached needs no threads.
+        from lamina.engine.schedule import run_stages
+
         run_stages(unfinished, job, world.start())
     return _finish(request, world, narrator, plan, walks, started)
 

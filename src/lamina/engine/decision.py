@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from msgspec import Struct
 
@@ -16,6 +17,9 @@ from lamina.keys.filetree import FileRecord
 from lamina.keys.record import CacheKey
 from lamina.oci.platform import Platform
 from lamina.plan.steps import CopyOp, RunOp, Step, WorkdirOp
+
+
+_path = attrgetter("path")
 
 
 class Keyed(Struct, frozen=True):
@@ -75,7 +79,8 @@ class _Changes:
 
     def __call__(self, before: Digest, after: Digest) -> tuple[FileChange, ...]:
         old, new = self._records(before), self._records(after)
-        return () if old is None or new is None else compare_trees(old, new)
+        # The records of several directories that one pattern matched follow each other, each list in its own order.
+        return () if old is None or new is None else compare_trees(sorted(old, key=_path), sorted(new, key=_path))
 
     def _records(self, digest: Digest) -> Sequence[FileRecord] | None:
         return self._inputs.records.get(digest) or self._world.facts.get(digest)

@@ -34,8 +34,8 @@ class Tail:
             self._size -= len(self._chunks.popleft())
 
     def lines(self) -> tuple[str, ...]:
-        text = b"".join(self._chunks).decode("utf-8", "replace")
-        return tuple(line.rpartition("\r")[2] for line in text.rstrip("\n").split("\n")[-_TAIL_LINES:])
+        text = b"".join(self._chunks).decode("utf-8", "replace").rstrip("\n")
+        return tuple(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")[-_TAIL_LINES:]) if text else ()
 
 
 def run(op: RunOp, step: Step, job: Job, tools: Tools, work: Workspace, tail: Tail) -> None:

@@ -28,21 +28,13 @@ def context_inputs(op: CopyOp, context: ContextReader, span: Span) -> CopyInputs
     entries = context.entries()
     chosen = []
     for source in op.sources:
-        try:
-            selections = select(entries, source)
-        except ValueError as error:
-            raise BuildFailure("dockerfile-bad-pattern", str(error), span=span) from None
+        selections = select(entries, source, span=span)
         if not selections and not has_wildcard(source):
             raise _missing(source, near(entries, source), context, span)
         chosen.append(selections)
     wanted = [record.path for selections in chosen for one in selections for record in one.files]
     digested = {record.path: record for record in context.digested(wanted)}
-    filled = (
-        tuple(
-            Selection(one.base, one.is_dir, tuple(digested[record.path] for record in one.files)) for one in selections
-        )
-        for selections in chosen
-    )
+    filled = (tuple(_filled(one, digested) for one in selections) for selections in chosen)
     sources: list[SourceFacts] = []
     records: dict[Digest, Sequence[FileRecord]] = {}
     for source, selections in zip(op.sources, filled, strict=True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 
 from msgspec import Struct
@@ -99,6 +98,8 @@ class Images(Struct, frozen=True):
     def _fetch(
         self, image: BaseImage, config: ImageConfig, chains: list[ChainID], first: int, progress: Progress
     ) -> None:
+        from concurrent.futures import Future, ThreadPoolExecutor
+
         with ExitStack() as stack:
             pool = stack.enter_context(ThreadPoolExecutor(_DOWNLOADS, "fetch"))
             stack.callback(pool.shutdown, wait=True, cancel_futures=True)

@@ -39,7 +39,9 @@ def _source(span: Span, text: Sequence[str]) -> list[str]:
         lines.append(f"  {number:>{width}} | {'>>>' if inside else '   '} {line}".rstrip())
         if number == span.line and 0 < span.column <= len(line) and _is_part(span, line):
             length = (span.end_column if span.end_line == span.line else len(line) + 1) - span.column
-            lines.append(f"  {'':>{width}} |     {' ' * (span.column - 1)}{'^' * max(1, length)}")
+            # A tab above is a tab here, or the marker stands elsewhere on a screen.
+            indent = "".join("\t" if char == "\t" else " " for char in line[: span.column - 1])
+            lines.append(f"  {'':>{width}} |     {indent}{'^' * max(1, length)}")
     return lines
 
 

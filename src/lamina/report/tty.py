@@ -28,10 +28,11 @@ class _Running:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield _line("=>", self.vertex.name, duration(time.monotonic() - self.started), "bold", options.max_width)
-        for item, (done, total) in self.items.items():
+        # Drawn by a thread of its own while the engine's threads add lines: go through copies.
+        for item, (done, total) in tuple(self.items.items()):
             amount = size(done) + (f" / {size(total)}" if total is not None else "")
             yield _line("  ", f"{item[:24]} {amount}", "", "cyan", options.max_width)
-        for line in self.tail:
+        for line in tuple(self.tail):
             yield Text(f"   {line}", style="dim", no_wrap=True, overflow="ellipsis")
 
 
@@ -60,10 +61,12 @@ class TerminalReporter(Reporter):
             running.tail.append(line.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace"))
 
     def vertex_progress(self, vertex: Vertex, item: str, done: int, total: int | None) -> None:
-        items = self._running[vertex.number].items
-        items[item] = (done, total)
+        running = self._running.get(vertex.number)
+        if running is None:  # a download that was under way when its vertex failed
+            return
+        running.items[item] = (done, total)
         if done == total:
-            del items[item]
+            del running.items[item]
 
     def vertex_ended(self, vertex: Vertex, outcome: Outcome, seconds: float, failure: Diagnostic | None) -> None:
         self._running.pop(vertex.number, None)

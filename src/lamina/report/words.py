@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 def duration(seconds: float) -> str:
     """`0.1s`, `12.3s`, `4m 05s`, `1h 02m`."""
-    if seconds < 60:
+    if seconds < 59.95:  # what would be rounded to 60.0s is a minute
         return f"{seconds:.1f}s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
@@ -19,8 +19,10 @@ def size(count: int) -> str:
     """Bytes in decimal units, as Docker prints them: `512B`, `1.2kB`, `34.5MB`."""
     value = float(count)
     for unit in ("B", "kB", "MB", "GB", "TB"):
-        if value < 1000 or unit == "TB":
-            return f"{count}B" if unit == "B" else f"{value:.3g}{unit}"
+        if unit == "B" and count < 1000:
+            return f"{count}B"
+        if value < 999.5 or unit == "TB":  # what would be rounded to 1000 is one of the next unit
+            return f"{value:.0f}{unit}" if value >= 99.95 else f"{value:.3g}{unit}"
         value /= 1000
     raise AssertionError("unreachable")
 
@@ -31,7 +33,8 @@ def age(seconds: float) -> str:
         if seconds >= 2 * length or (name != "week" and seconds >= length):
             count = int(seconds // length)
             return f"{count} {name}{'s' if count != 1 else ''} ago"
-    return f"{max(0, int(seconds))} seconds ago"
+    count = max(0, int(seconds))
+    return f"{count} second{'s' if count != 1 else ''} ago"
 
 
 def columns(rows: Sequence[Sequence[str]], gap: int = 3) -> list[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import stat
 import sqlite3
+import stat
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -82,8 +82,8 @@ class Snapshots:
                 )
             layers.append(snapshot.layer)
             chain = snapshot.parent
-        # Equal layers of one chain share a directory, which overlayfs refuses to stack twice (ELOOP). Whatever the lower
-        # one says of a path, the upper one says again, so the lower one adds nothing.
+        # Equal layers of one chain share a directory, which overlayfs refuses to stack twice (ELOOP). Whatever the
+        # lower one says of a path, the upper one says again, so the lower one adds nothing.
         return tuple(dict.fromkeys(layers))
 
     def rows(self) -> list[Row]:
