@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import time
+from pathlib import Path
 
 from lamina.cli.options import Parser, store_root
 from lamina.cli.wire import Workshop, workshop
@@ -24,19 +25,22 @@ def configure(parser: Parser) -> None:
     prune.add_argument("--older-than", metavar="AGE", help="also steps last used before AGE: 12h, 30d, 4w")
     prune.add_argument("--max-size", metavar="SIZE", help="also the longest unused steps until the store is this small")
     prune.add_argument("-n", "--dry-run", action="store_true", help="only say what would be deleted")
-    verify = actions.add_parser("verify", help="check every digest; discard what is damaged")
-    verify.add_argument("--keep", action="store_true", help="only report, discard nothing")
+    verify = actions.add_parser("verify", help="check every digest")
+    verify.add_argument("--repair", action="store_true", help="discard what is damaged, mend the index")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    with workshop(store_root(arguments.root)) as shop:
+    root = store_root(arguments.root)
+    if arguments.action == "verify" and arguments.repair:
+        _mend_index(root)
+    with workshop(root, make_room=arguments.action == "prune") as shop:
         match arguments.action:
             case "du":
                 return _du(shop)
             case "prune":
                 return _prune(shop, arguments)
             case _:
-                return _verify(shop, keep=arguments.keep)
+                return _verify(shop, repairing=arguments.repair)
 
 
 def _du(shop: Workshop) -> int:
@@ -68,7 +72,22 @@ def _prune(shop: Workshop, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _verify(shop: Workshop, *, keep: bool) -> int:
+def _mend_index(root: Path) -> None:
+    """Make the index anew out of what can be read of it, if it cannot be opened."""
+    try:
+        with workshop(root):
+            return
+    except BuildFailure as failure:
+        if failure.diagnostic.reference != "store-index-damaged":
+            raise
+    from lamina.store.layout import open_layout
+    from lamina.store.rebuild import rebuild_index
+
+    saved = rebuild_index(open_layout(root))
+    print("the index was damaged; saved of it: " + ", ".join(f"{count} {table}" for table, count in saved.items()))
+
+
+def _verify(shop: Workshop, *, repairing: bool) -> int:
     from lamina.image.diff import diff
     from lamina.store.fsck import check, repair
 
@@ -76,10 +95,10 @@ def _verify(shop: Workshop, *, keep: bool) -> int:
     problems = check(shop.store, lambda layer: diff(layer, namespace).diff_id)
     for problem in problems:
         print(f"{problem.kind}: {problem.subject}: {problem.detail}")
-    if problems and not keep:
+    if problems and repairing:
         repair(shop.store, problems)
-    found = f"{len(problems)} found" + (", discarded: they are built or fetched again when needed" if not keep else "")
-    print(found if problems else "everything is what its digest says")
+    after = "discarded: built or fetched again when needed" if repairing else "`--repair` discards them"
+    print(f"{len(problems)} found; {after}" if problems else "everything is what its digest says")
     return 7 if any(problem.serious for problem in problems) else 0
 
 

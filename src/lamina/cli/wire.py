@@ -131,15 +131,18 @@ class LateRunner:
 
 
 @contextmanager
-def workshop(root: Path, runtime: str = "auto") -> Iterator[Workshop]:
-    """Open the store at `root` for the length of a block. Raises BuildFailure `store-…`."""
+def workshop(root: Path, runtime: str = "auto", *, make_room: bool = False) -> Iterator[Workshop]:
+    """Open the store at `root` for the length of a block; `make_room` lets it open on a full disk, to be pruned.
+
+    Raises BuildFailure `store-…`.
+    """
 
     def verify(layer: Path) -> DiffID:
         from lamina.image.diff import diff
 
         return diff(layer, shop.rung.xattr).diff_id
 
-    with Store.open(root, verify=verify) as store:
+    with Store.open(root, verify=verify, make_room=make_room) as store:
         shop = Workshop(store, runtime)
         yield shop
         store.settle()

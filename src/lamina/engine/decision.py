@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from lamina.digest import ChainID, Digest
 from lamina.engine.inputs import CopyInputs
@@ -18,7 +19,6 @@ from lamina.keys.record import CacheKey
 from lamina.oci.platform import Platform
 from lamina.plan.steps import CopyOp, RunOp, Step, WorkdirOp
 
-
 _path = attrgetter("path")
 
 
@@ -30,11 +30,13 @@ class Keyed(Struct, frozen=True):
     inputs: CopyInputs = CopyInputs(())
 
 
-def keyed(step: Step, parent: Digest, chain: ChainID | None, platform: Platform, inputs: CopyInputs) -> Keyed:
-    """Compute the keys of a step that makes a layer."""
+def keyed(
+    step: Step, parent: Digest, chain: ChainID | None, platform: Platform, inputs: CopyInputs, network: str
+) -> Keyed:
+    """Compute the keys of a step that makes a layer. `network` is the build's, for a RUN that names none."""
     match step.op:
         case RunOp() as op:
-            key = run_key(op, parent, platform)
+            key = run_key(op if op.network != "default" else replace(op, network=network), parent, platform)
         case CopyOp() as op:
             key = copy_key(op, parent, inputs.sources)
         case WorkdirOp() as op:
@@ -67,7 +69,7 @@ def decide(
     if hit is not None:
         return hit
     candidates = world.index.nearest(address, project)
-    return explain_miss(wanted.key, candidates, _Changes(world, wanted.inputs), parent_missed=missed)
+    return explain_miss(wanted.key, candidates, _Changes(world, wanted.inputs), chain=chain, parent_missed=missed)
 
 
 class _Changes:

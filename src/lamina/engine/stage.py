@@ -38,7 +38,8 @@ class StageWalk:
         self.base_config: ImageConfig | None = None
         self.chain: ChainID | None = None
         self.key = Digest("")
-        #: The address of the step above that had to run, empty while all were hits.
+        #: The address of the last step above that ran for a reason of its own, empty while all were hits. What follows
+        #: it runs because of it, and not because of the steps in between.
         self.missed = ""
         self.finished = threading.Event()
         self._begun = False
@@ -150,7 +151,8 @@ class StageWalk:
             self.materialize()
             with self.job.narrator.job(self._name(step), step.span) as vertex:
                 record = self._carry_out(step, wanted, tools, vertex)
-        self.missed = address(self.stage.label, step)
+        if any(cause.kind != "parent" for cause in decision.causes):
+            self.missed = address(self.stage.label, step)
         return self._apply(step, wanted, decision, record, "done", record.seconds)
 
     def _keyed(self, step: Step, tools: Tools | None) -> Keyed | None:
@@ -159,7 +161,7 @@ class StageWalk:
             inputs = self._inputs(step.op, step, tools, known=True)
         if inputs is None:
             return None
-        return keyed(step, self.key, self.chain, self.stage.platform, inputs)
+        return keyed(step, self.key, self.chain, self.stage.platform, inputs, self.job.request.network)
 
     def _inputs(self, op: CopyOp, step: Step, tools: Tools | None, *, known: bool) -> CopyInputs | None:
         """None if layers must be read first, and there are no tools for that yet."""
@@ -202,7 +204,8 @@ class StageWalk:
         inputs, stack = wanted.inputs, None
         if isinstance(step.op, CopyOp) and step.op.source is not None:
             stack = self._source_stack(step.op.source, step)
-            inputs = self._inputs(step.op, step, tools, known=False) or inputs
+            if not inputs.records:  # remembered: the digests are known, what is to be copied is not
+                inputs = self._inputs(step.op, step, tools, known=False) or inputs
         work = Undertaking(self.job, step, wanted, inputs, stack, self.chain, address(self.stage.label, step))
         return work.carry_out(tools, vertex)
 

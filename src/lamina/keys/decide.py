@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from lamina.diagnostics import Span
-from lamina.digest import Digest
+from lamina.digest import ChainID, Digest
 from lamina.keys.facts import FileChange
 from lamina.keys.record import CacheKey, CacheRecord, KeyPart
 from lamina.keys.schema import PARENT
@@ -54,12 +54,14 @@ def explain_miss(
     candidates: Sequence[CacheRecord],
     changes: Callable[[Digest, Digest], tuple[FileChange, ...]],
     *,
+    chain: ChainID | None = None,
     parent_missed: str = "",
 ) -> Miss:
     """Compare a key that no record has with the records of the same step and say what differs.
 
-    `changes(before, after)` compares two stored file lists; `parent_missed` is the address of the step above that had
-    to run, if one had. The nearest candidate has the most equal parts, then is the newest.
+    `changes(before, after)` compares two stored file lists; `chain` is the stack below the step, `parent_missed` the
+    address of the step above that had to run, if one had. The nearest candidate has the most equal parts, then
+    is the newest.
     """
     same_kind = [record for record in candidates if record.key.kind == key.kind]
     if not same_kind:
@@ -69,6 +71,9 @@ def explain_miss(
     own = tuple(cause for cause in causes if cause.part != PARENT)
     if parent_missed:
         return Miss((*own, MissCause("parent", PARENT, origin=parent_missed)), nearest)
+    if not causes and nearest.parent != chain:
+        # The same instructions, but a step below that is not repeatable came out differently in another build.
+        return Miss((MissCause("changed", PARENT, nearest.parent, chain),), nearest)
     return Miss(causes or (MissCause("evicted"),), nearest)
 
 

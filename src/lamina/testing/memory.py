@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from lamina.diagnostics import BuildFailure
 from lamina.digest import ChainID, Digest, digest_of
+from lamina.keys.filetree import FileRecord
 from lamina.keys.record import CacheRecord
 
 
@@ -90,6 +91,26 @@ class MemoryCacheIndex:
 
     def add(self, record: CacheRecord) -> None:
         self._records.append(record)
+
+
+class MemoryFacts:
+    """A `ports.FactStore`."""
+
+    def __init__(self) -> None:
+        self._lists: dict[Digest, tuple[FileRecord, ...]] = {}
+        self._answers: dict[Digest, Digest] = {}
+
+    def put(self, digest: Digest, records: Sequence[FileRecord]) -> None:
+        self._lists.setdefault(digest, tuple(records))
+
+    def get(self, digest: Digest) -> tuple[FileRecord, ...] | None:
+        return self._lists.get(digest)
+
+    def remember(self, question: Digest, answer: Digest) -> None:
+        self._answers[question] = answer
+
+    def recall(self, question: Digest) -> Digest | None:
+        return self._answers.get(question)
 
 
 class MemoryLocks:

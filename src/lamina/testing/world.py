@@ -73,9 +73,11 @@ class MemorySnapshots:
                 del self.layers[work.upper]
 
     def commit(
-        self, work: Workspace, parent: ChainID | None, diff_id: DiffID, size: int, *, built: bool = True
+        self, work: Workspace, parent: ChainID | None, diff_id: DiffID, size: int | None, *, built: bool = True
     ) -> Snapshot:
         chain = chain_id(parent, diff_id)
+        if size is None:
+            size = sum(len(data or b"") for data in self.layers[work.upper].values())
         return self._snapshots.setdefault(chain, Snapshot(chain, parent, diff_id, work.upper, size))
 
     def drop(self, chain: ChainID) -> None:
@@ -121,10 +123,10 @@ class MemoryLayers:
         for group in placement.groups:
             for record in group.files:
                 path = _landing(placement, group, record)
-                if record.kind == "dir":
-                    upper[path] = None
-                else:
+                if record.kind != "dir":
                     upper[path] = context.open(record).read() if context else source[record.path]
+                elif path:
+                    upper[path] = None
 
     def make_directory(self, work: Workspace, path: str, owner: tuple[int, int]) -> None:
         if path.strip("/") not in self._snapshots.tree(work.layers):
@@ -132,7 +134,7 @@ class MemoryLayers:
 
     def records(self, layers: Sequence[Path], patterns: Sequence[str]) -> Sequence[Selection]:
         self.asked += patterns
-        records = {}
+        records: dict[str, FileRecord] = {}
         for path, data in self._snapshots.tree(layers).items():
             for end in (index for index, char in enumerate(path) if char == "/"):
                 records.setdefault(path[:end], FileRecord(path[:end], "dir", 0o755))

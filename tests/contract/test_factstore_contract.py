@@ -1,0 +1,42 @@
+"""What every `ports.FactStore` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.store_making import a_digest
+
+from lamina.keys.filetree import FileRecord
+from lamina.ports import FactStore
+from lamina.store.store import Store
+from lamina.testing.memory import MemoryFacts
+
+RECORDS = (FileRecord("a\udcff", "file", 0o644, 3, "ab" * 32), FileRecord("b", "link", 0o777, target="a"))
+
+
+@pytest.fixture(params=["memory", "disk"])
+def facts(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FactStore]:
+    if request.param == "memory":
+        yield MemoryFacts()
+        return
+    with Store.open(tmp_path / "store") as store:
+        yield store.facts
+
+
+def test_lists_come_back(facts: FactStore) -> None:
+    assert facts.get(a_digest("tree")) is None
+    for _ in range(2):
+        facts.put(a_digest("tree"), RECORDS)
+        facts.put(a_digest("nothing"), [])
+    assert facts.get(a_digest("tree")) == RECORDS
+    assert facts.get(a_digest("nothing")) == ()
+
+
+def test_answers_come_back_and_the_last_counts(facts: FactStore) -> None:
+    assert facts.recall(a_digest("question")) is None
+    for answer in ("one", "two"):
+        facts.remember(a_digest("question"), a_digest(answer))
+    assert facts.recall(a_digest("question")) == a_digest("two")
+    assert facts.recall(a_digest("one")) is None

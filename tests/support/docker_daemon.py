@@ -1,0 +1,65 @@
+"""A real Docker daemon for tests: Debian's `dockerd` on a socket of its own, stopped by its pid.
+
+It makes no network and touches no firewall rules, so containers run with `--network none` or `host`.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Docker:
+    """The client of a running daemon."""
+
+    socket: Path
+
+    def __call__(self, *words: str | Path, stdin: bytes = b"") -> str:
+        """Run a docker command, which must succeed; returns what it printed."""
+        command = ["/usr/bin/docker", "-H", f"unix://{self.socket}", *map(str, words)]
+        done = subprocess.run(command, input=stdin, capture_output=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode()
+
+
+@contextmanager
+def running_docker(folder: Path) -> Iterator[Docker]:
+    """Start a daemon whose files lie below `folder`; it ends with the block, and its mounts with it."""
+    # A socket's path must be short, so the socket is not below pytest's folders.
+    socket = Path(f"/run/lamina-test-docker-{folder.stat().st_ino}.sock")
+    log = folder / "docker.log"
+    command = [
+        "/usr/sbin/dockerd",
+        *("--iptables=false", "--bridge=none", "--storage-driver=vfs", "-H", f"unix://{socket}"),
+        *("--data-root", str(folder / "data"), "--exec-root", str(folder / "exec")),
+        *("--pidfile", str(folder / "docker.pid")),
+    ]
+    with log.open("wb") as output:
+        # In a mount namespace of its own: what the daemon mounts goes away with it.
+        process = subprocess.Popen(["unshare", "--mount", "--", *command], stdout=output, stderr=output)
+    try:
+        _wait_until_ready(process, socket, log)
+        yield Docker(socket)
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        socket.unlink(missing_ok=True)
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], socket: Path, log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        probe = ["/usr/bin/docker", "-H", f"unix://{socket}", "version"]
+        if socket.exists() and subprocess.run(probe, capture_output=True, check=False).returncode == 0:
+            return
+        time.sleep(0.1)
+    raise RuntimeError(f"dockerd did not start:\n{log.read_text(errors='replace')[-3000:]}")

@@ -1,0 +1,245 @@
+"""What enters a cache key, and what does not."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from lamina.digest import ChainID, Digest
+from lamina.keys.compute import base_key, copy_key, over, run_key, source_facts, workdir_key
+from lamina.keys.filetree import FileRecord, Selection
+from lamina.keys.record import CacheKey
+from lamina.keys.schema import PARTS, SCHEMA
+from lamina.oci.platform import Platform
+from lamina.plan.steps import CopyOp, ImageRef, RunOp, StageRef, WorkdirOp
+
+LINUX = Platform("linux", "amd64")
+PARENT = Digest("sha256:" + "1" * 64)
+OTHER = Digest("sha256:" + "2" * 64)
+RUN = RunOp(("/bin/sh", "-c", "make"), (("PATH", "/bin"), ("A", "1")), (("A", "1"),), "", "/")
+COPY = CopyOp(("src",), "/app", True)
+FROM_STAGE = replace(COPY, source=StageRef(0))
+
+
+def file(path: str, text: str = "x", **fields: Any) -> FileRecord:
+    return FileRecord(path, "file", fields.pop("mode", 0o644), 1, hashlib.sha256(text.encode()).hexdigest(), **fields)
+
+
+def tree(*files: FileRecord, base: str = "src") -> Selection:
+    """A selected directory with these files in it."""
+    return Selection(base, True, (FileRecord(base, "dir", 0o755), *files))
+
+
+def alone(record: FileRecord) -> Selection:
+    return Selection(record.path, False, (record,))
+
+
+def copied(selection: Selection, op: CopyOp = COPY) -> Digest:
+    return copy_key(op, PARENT, [source_facts(op, op.sources[0], (selection,))[0]]).digest
+
+
+BEFORE = tree(file("src/a"))
+
+
+# --- RUN -------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"argv": ("/bin/sh", "-c", "make all")},
+        {"argv": ("/bin/bash", "-c", "make")},
+        {"argv": ("/bin/sh", "-c make")},
+        {"env": (("PATH", "/bin"), ("A", "2"))},
+        {"env": (("A", "1"), ("PATH", "/bin"))},
+        {"env": (("PATH", "/bin"),)},
+        {"env": (("PATH", "/bin"), ("B", "1"))},
+        {"env": (*RUN.env, ("NEW", ""))},
+        {"user": "app"},
+        {"cwd": "/app"},
+        {"network": "none"},
+        {"security": "insecure"},
+    ],
+)
+def test_what_changes_the_key_of_a_run(change: dict[str, Any]) -> None:
+    changed = run_key(replace(RUN, **change), PARENT, LINUX)
+    assert changed.digest != run_key(RUN, PARENT, LINUX).digest
+
+
+def test_parent_and_platform_change_the_key_of_a_run() -> None:
+    keys = [run_key(RUN, PARENT, LINUX), run_key(RUN, OTHER, LINUX), run_key(RUN, PARENT, Platform("linux", "arm64"))]
+    assert len({key.digest for key in keys}) == 3
+
+
+def test_an_argument_counts_once_as_part_of_the_environment() -> None:
+    """`args` repeats what `env` has, for the history: it is no input of its own."""
+    assert run_key(replace(RUN, args=()), PARENT, LINUX) == run_key(RUN, PARENT, LINUX)
+
+
+# --- COPY ------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "after",
+    [
+        pytest.param(tree(file("src/a", "y")), id="content"),
+        pytest.param(tree(file("src/a", mode=0o755)), id="mode"),
+        pytest.param(tree(file("src/b")), id="name inside the directory"),
+        pytest.param(tree(file("src/a"), file("src/b")), id="one more"),
+        pytest.param(tree(), id="none left"),
+        pytest.param(tree(FileRecord("src/a", "link", 0o777, target="b")), id="type"),
+        pytest.param(tree(file("src/a", xattrs=(("user.x", b"1"),))), id="extended attribute"),
+        pytest.param(Selection("src", True, (FileRecord("src", "dir", 0o700), file("src/a"))), id="directory's mode"),
+    ],
+)
+def test_what_changes_the_key_of_a_copy(after: Selection) -> None:
+    assert copied(after) != copied(BEFORE)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        pytest.param(tree(file("lib/a"), base="lib"), id="the directory's own name"),
+        pytest.param(tree(file("src/a", uid=5, gid=6)), id="owner of a context file"),
+        pytest.param(tree(replace(file("src/a"), size=99)), id="size alone"),
+    ],
+)
+def test_what_does_not_change_the_key_of_a_copy(after: Selection) -> None:
+    assert copied(after) == copied(BEFORE)
+
+
+def test_a_renamed_file_changes_the_key_but_its_directory_does_not() -> None:
+    assert copied(alone(file("src/a"))) != copied(alone(file("src/b")))
+    assert copied(alone(file("src/a"))) == copied(alone(file("lib/a")))
+
+
+def test_the_sources_text_does_not_count() -> None:
+    """`COPY . /app/` and `COPY src /app/` of the same files are the same step."""
+    assert copied(BEFORE, replace(COPY, sources=("./src/",))) == copied(BEFORE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"dest": "/srv"}, {"dest_is_dir": False}, {"chown": "app"}, {"chmod": 0o755}, {"chmod": 0}, {"unpack": True}],
+)
+def test_destination_and_flags_change_the_key_of_a_copy(change: dict[str, Any]) -> None:
+    assert copied(BEFORE, replace(COPY, **change)) != copied(BEFORE)
+
+
+def test_where_files_come_from_does_not_count() -> None:
+    image = replace(COPY, source=ImageRef("debian", LINUX))
+    assert copied(BEFORE, FROM_STAGE) == copied(BEFORE, image)
+    assert copied(BEFORE, FROM_STAGE) == copied(BEFORE, replace(FROM_STAGE, source=StageRef(3)))
+
+
+def test_a_chmod_makes_the_sources_modes_irrelevant() -> None:
+    chmod = replace(COPY, chmod=0o644)
+    assert copied(tree(file("src/a", mode=0o755)), chmod) == copied(BEFORE, chmod)
+    assert copied(tree(file("src/a", "y")), chmod) != copied(BEFORE, chmod)
+
+
+def test_owners_count_only_where_they_are_kept() -> None:
+    owned = tree(file("src/a", uid=5, gid=6))
+    assert copied(owned, FROM_STAGE) != copied(BEFORE, FROM_STAGE)
+    chown = replace(FROM_STAGE, chown="app")
+    assert copied(owned, chown) == copied(BEFORE, chown)
+
+
+def test_two_sources_are_told_apart_by_their_order() -> None:
+    op = replace(COPY, sources=("a", "b"))
+    one, two = (source_facts(op, name, (alone(file(name)),))[0] for name in op.sources)
+    assert copy_key(op, PARENT, [one, two]).digest != copy_key(op, PARENT, [two, one]).digest
+
+
+# --- the rest --------------------------------------------------------------------------------------------------------
+def test_workdir_and_from() -> None:
+    op = WorkdirOp("/app", "")
+    keys = [workdir_key(op, PARENT), workdir_key(replace(op, path="/srv"), PARENT)]
+    keys += [workdir_key(replace(op, user="app"), PARENT), workdir_key(op, OTHER)]
+    keys += [base_key(PARENT, LINUX), base_key(OTHER, LINUX), base_key(None, LINUX)]
+    keys += [base_key(None, Platform("linux", "arm64"))]
+    assert len({key.digest for key in keys}) == len(keys)
+
+
+def test_the_content_key_is_the_same_key_over_the_parents_files() -> None:
+    chain = ChainID("sha256:" + "c" * 64)
+    assert over(run_key(RUN, PARENT, LINUX), chain) == run_key(RUN, chain, LINUX).digest
+    assert over(run_key(RUN, PARENT, LINUX), chain) == over(run_key(RUN, OTHER, LINUX), chain)
+    facts = [source_facts(COPY, "src", (BEFORE,))[0]]
+    assert over(copy_key(COPY, PARENT, facts), chain) == copy_key(COPY, chain, facts).digest
+
+
+def test_the_parts_are_those_of_the_schema() -> None:
+    facts = [source_facts(COPY, "src", (BEFORE,))[0]]
+    keys = [base_key(PARENT, LINUX), run_key(RUN, PARENT, LINUX), copy_key(COPY, PARENT, facts)]
+    keys.append(workdir_key(WorkdirOp("/app", ""), PARENT))
+    for key in keys:
+        names = []
+        for part in key.parts:
+            first = part.name.partition(" ")[0]
+            names.append({"env": "env …", "source": "source …"}.get(first, first))
+        assert tuple(dict.fromkeys(names)) == PARTS[key.kind]
+
+
+@pytest.mark.parametrize(
+    ("key", "digest"),
+    [
+        (base_key(PARENT, LINUX), "sha256:9d1f156143580b30548fe227bb28697aaa6aecde243a678b9ed538196da01ca4"),
+        (run_key(RUN, PARENT, LINUX), "sha256:f096285da99a56024751c6773271127b7d63c9fe2086e738f7284b9b95b84236"),
+        (
+            copy_key(COPY, PARENT, [source_facts(COPY, "src", (BEFORE,))[0]]),
+            "sha256:b89f24adf0eca123b90cc3ebacf34719d1d775284056cd10b9b5c06a67118603",
+        ),
+        (
+            workdir_key(WorkdirOp("/app", "app"), PARENT),
+            "sha256:fc3b8ca9c7dabdb983fdb77d8aa9b85e4982a503b6e07eb7ed3e80dbffd8d452",
+        ),
+    ],
+    ids=["from", "run", "copy", "workdir"],
+)
+def test_the_recipe_is_pinned(key: CacheKey, digest: str) -> None:
+    assert SCHEMA == 1
+    assert key.digest == digest, "the key's recipe has changed: raise SCHEMA and write an ADR"
+
+
+# --- properties ------------------------------------------------------------------------------------------------------
+_WORDS = st.text(alphabet=" =:/aA1\0\n\udce9é", max_size=6)
+_NAMES = st.text(alphabet="aA1 =", min_size=1, max_size=4)
+_RUNS = st.builds(
+    RunOp,
+    argv=st.lists(st.text(alphabet='"[],\\ a\n', max_size=5), min_size=1, max_size=3).map(tuple),
+    env=st.dictionaries(_NAMES, _WORDS, max_size=3).map(lambda env: tuple(env.items())),
+    args=st.just(()),
+    user=_WORDS,
+    cwd=_WORDS,
+    network=st.sampled_from(["default", "none", "host"]),
+)
+
+
+@given(_RUNS, _RUNS)
+def test_two_different_runs_never_share_a_key(one: RunOp, other: RunOp) -> None:
+    assume(one != other)
+    assert run_key(one, PARENT, LINUX).digest != run_key(other, PARENT, LINUX).digest
+
+
+@given(_NAMES, _WORDS, _WORDS)
+def test_a_value_cannot_pass_for_another_part(name: str, value: str, user: str) -> None:
+    """The bytes of one frame inside another's value make no frame."""
+    frame = "env " + name + value
+    plain = replace(RUN, env=((name, value),), user=user)
+    for smuggled in (replace(plain, env=(), user=frame + user), replace(plain, env=((name, value + user),), user="")):
+        assume(smuggled != plain)
+        assert run_key(smuggled, PARENT, LINUX).digest != run_key(plain, PARENT, LINUX).digest
+
+
+_TREES = st.dictionaries(
+    st.sampled_from(["a", "b", "a b", "c"]),
+    st.tuples(st.sampled_from(["x", "y", "xy"]), st.sampled_from([0o644, 0o755])),
+    max_size=3,
+).map(lambda files: tree(*(file(f"src/{name}", text, mode=mode) for name, (text, mode) in sorted(files.items()))))
+
+
+@given(_TREES, _TREES)
+def test_two_copies_share_a_key_exactly_if_their_files_are_the_same(one: Selection, other: Selection) -> None:
+    assert (copied(one) == copied(other)) == (one == other)
