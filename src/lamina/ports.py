@@ -156,11 +156,20 @@ class User(Struct, frozen=True):
     home: str = "/"
 
 
+class Earlier(Struct, frozen=True):
+    """A layer that the same copy made before. `contents` is the hex SHA-256 of its regular files without extended
+    attributes, by their path in the root (no leading slash)."""
+
+    layer: Path
+    contents: dict[str, str]
+
+
 class Placement(Struct, frozen=True):
     """What COPY or ADD does: see `lamina.plan.steps.CopyOp` for the meaning of the flags, here all resolved.
 
     `source` is what to read from: the context (None) or another stage's layer stack (topmost first). `groups` is one
     list of selected records a source argument, in order, each with the base path that is stripped from its paths.
+    Files that `earlier` holds with the same content and attributes are shared with it.
     """
 
     dest: str
@@ -170,6 +179,7 @@ class Placement(Struct, frozen=True):
     mode: int | None
     unpack: bool
     source: tuple[Path, ...] | None = None
+    earlier: Earlier | None = None
 
 
 class Accounts(Protocol):

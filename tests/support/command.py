@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -147,14 +149,17 @@ class Command:
 
     def verify(self) -> None:
         """Everything in the store is what its digest says."""
-        done = self.run("cache", "verify", "--keep").ok()
+        done = self.run("cache", "verify").ok()
         assert done.out == "everything is what its digest says\n"
 
-    def snapshot(self) -> tuple[str, ...]:
-        """What a failed command must leave as it was: the images, and how many cached steps and layers there are."""
-        usage = self.run("cache", "du").ok().out.splitlines()
-        counts = tuple(line for line in usage if line.startswith(("images", "records", "layers")))
-        return (self.run("images", "--no-trunc").ok().out, *counts)
+    def contents(self) -> dict[str, list[str]]:
+        """What a failed command must leave as it was: the names, images, cached steps and layers of the store."""
+        columns = {"tags": "name || image", "images": "id", "records": "id || key", "snapshots": "chain || layer"}
+        with closing(sqlite3.connect(f"file:{self.root}/index.db?mode=ro", uri=True)) as index:
+            return {
+                table: sorted(row[0] for row in index.execute(f"SELECT {column} FROM {table}"))
+                for table, column in columns.items()
+            }
 
 
 def finish(process: subprocess.Popen[bytes]) -> Completed:

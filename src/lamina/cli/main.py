@@ -72,9 +72,10 @@ def _sources(failure: BuildFailure) -> dict[str, list[str]]:
     if span is None:
         return {}
     try:
-        return {span.file: Path(span.file).read_text(encoding="utf-8", errors="replace").split("\n")}
+        text = Path(span.file).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return {}
+    return {span.file: text.removesuffix("\n").split("\n")}
 
 
 def _command(name: str, rest: Sequence[str]) -> int:

@@ -12,9 +12,9 @@ from lamina.engine.job import Job
 from lamina.engine.world import Tools
 from lamina.plan.args import PROXY_NAMES
 from lamina.plan.steps import CopyOp, RunOp, Step, WorkdirOp
-from lamina.ports import ContextReader, Placement, RunSpec, Workspace
+from lamina.ports import ContextReader, Earlier, Placement, RunSpec, Workspace
 
-_TAIL_LINES = 20
+_TAIL_LINES = 40
 _TAIL_BYTES = 16_384
 
 
@@ -77,6 +77,7 @@ def copy(
     context: ContextReader,
     tools: Tools,
     work: Workspace,
+    earlier: Earlier | None,
 ) -> None:
     """COPY and ADD; `source` is the stack of layers to copy from, None for the build context."""
     owner = tools.layers.resolve_owner(work.layers, op.chown) if op.chown else None
@@ -88,6 +89,7 @@ def copy(
         mode=op.chmod,
         unpack=op.unpack,
         source=source,
+        earlier=earlier,
     )
     tools.layers.place(work, placement, context if source is None else None)
 

@@ -37,11 +37,13 @@ class Narrator:
 
     @contextmanager
     def job(self, name: str, span: Span | None = None) -> Iterator[Vertex]:
-        """A vertex around a block: done, canceled, or failed if the block raises."""
+        """A vertex around a block: done, canceled, or failed if the block raises; a failure gets its place."""
         vertex = self.begin(name, span)
         try:
             yield vertex
         except BuildFailure as failure:
+            if span is not None:
+                failure.at(span)
             self.end(vertex, "failed", failure.diagnostic)
             raise
         except BaseException:

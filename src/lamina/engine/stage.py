@@ -43,6 +43,8 @@ class StageWalk:
         self.missed = ""
         self.finished = threading.Event()
         self._begun = False
+        #: What was found of the step at which the walk without tools stopped.
+        self._stopped_at: tuple[Keyed, Decision] | None = None
         self._base: BaseOutcome = "cached"
 
     def go(self, tools: Tools | None) -> bool:
@@ -133,13 +135,15 @@ class StageWalk:
 
     # --- one step --------------------------------------------------------------------------------------------------
     def _step(self, step: Step, tools: Tools | None) -> StepResult | None:
-        wanted = self._keyed(step, tools)
-        if wanted is None:
+        found = self._stopped_at or self._decided(step, tools)
+        self._stopped_at = None
+        if found is None:
             return None
-        decision = self._decide(step, wanted)
+        wanted, decision = found
         if isinstance(decision, Hit):
             return self._apply(step, wanted, decision, decision.record, "cached", 0.0)
         if tools is None:
+            self._stopped_at = (wanted, decision)
             return None
         world = self.job.world
         # Two stages or two builds that want the same step: the second waits here and then finds the first one's.
@@ -150,10 +154,14 @@ class StageWalk:
                 return self._apply(step, wanted, hit, hit.record, "cached", 0.0)
             self.materialize()
             with self.job.narrator.job(self._name(step), step.span) as vertex:
-                record = self._carry_out(step, wanted, tools, vertex)
+                record = self._carry_out(step, wanted, decision.nearest, tools, vertex)
         if any(cause.kind != "parent" for cause in decision.causes):
             self.missed = address(self.stage.label, step)
         return self._apply(step, wanted, decision, record, "done", record.seconds)
+
+    def _decided(self, step: Step, tools: Tools | None) -> tuple[Keyed, Decision] | None:
+        wanted = self._keyed(step, tools)
+        return None if wanted is None else (wanted, self._decide(step, wanted))
 
     def _keyed(self, step: Step, tools: Tools | None) -> Keyed | None:
         inputs: CopyInputs | None = CopyInputs(())
@@ -200,13 +208,16 @@ class StageWalk:
         self.chain, self.key = record.result, wanted.key.digest
         return StepResult(step, address(self.stage.label, step), outcome, decision, record, seconds)
 
-    def _carry_out(self, step: Step, wanted: Keyed, tools: Tools, vertex: Vertex) -> CacheRecord:
+    def _carry_out(
+        self, step: Step, wanted: Keyed, nearest: CacheRecord | None, tools: Tools, vertex: Vertex
+    ) -> CacheRecord:
         inputs, stack = wanted.inputs, None
         if isinstance(step.op, CopyOp) and step.op.source is not None:
             stack = self._source_stack(step.op.source, step)
             if not inputs.records:  # remembered: the digests are known, what is to be copied is not
                 inputs = self._inputs(step.op, step, tools, known=False) or inputs
-        work = Undertaking(self.job, step, wanted, inputs, stack, self.chain, address(self.stage.label, step))
+        where = address(self.stage.label, step)
+        work = Undertaking(self.job, step, wanted, inputs, stack, self.chain, nearest, where)
         return work.carry_out(tools, vertex)
 
     def _name(self, step: Step) -> str:

@@ -15,6 +15,7 @@ from lamina.engine import execute
 from lamina.engine.decision import Keyed
 from lamina.engine.inputs import CopyInputs
 from lamina.engine.job import Job
+from lamina.engine.reuse import earlier_layer
 from lamina.engine.world import Tools
 from lamina.events import Vertex
 from lamina.keys.record import CacheRecord
@@ -23,7 +24,8 @@ from lamina.ports import Workspace
 
 
 class Undertaking(Struct, frozen=True):
-    """A step that must run, with all that it needs. `stack` is what a COPY --from reads, topmost layer first."""
+    """A step that must run, with all that it needs. `stack` is what a COPY --from reads, topmost layer first;
+    `nearest` is the record that the missed key was compared with."""
 
     job: Job
     step: Step
@@ -31,6 +33,7 @@ class Undertaking(Struct, frozen=True):
     inputs: CopyInputs
     stack: tuple[Path, ...] | None
     parent: ChainID | None
+    nearest: CacheRecord | None
     address: str
 
     def carry_out(self, tools: Tools, vertex: Vertex) -> CacheRecord:
@@ -69,6 +72,7 @@ class Undertaking(Struct, frozen=True):
                 tail = execute.Tail(self.job.narrator.output(vertex))
                 execute.run(op, self.step, self.job, tools, work, tail)
             case CopyOp() as op:
-                execute.copy(op, self.inputs, self.stack, self.job.world.context, tools, work)
+                earlier = earlier_layer(op, self.nearest, self.job.world)
+                execute.copy(op, self.inputs, self.stack, self.job.world.context, tools, work, earlier)
             case WorkdirOp() as op:
                 execute.workdir(op, tools, work)

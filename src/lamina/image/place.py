@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from lamina.image.archive import open_archive
+from lamina.image.earlier import EarlierLayer
 from lamina.image.entries import Attributes, write_file, write_link, write_special
 from lamina.image.sources import Source
 from lamina.image.unpacked import unpack
@@ -22,7 +24,12 @@ from lamina.ports import Defaults, Placement, Selection
 def place(upper: Upper, placement: Placement, source: Source, limits: Defaults) -> None:
     """Carry out a placement. Raises OSError, whose `filename` is a path in the root where the tree is to blame, and
     BuildFailure from `source` and from archives."""
-    placer = _Placer(upper, placement, source)
+    with ExitStack() as stack:
+        earlier = stack.enter_context(EarlierLayer(placement.earlier)) if placement.earlier else None
+        _place(_Placer(upper, placement, source, earlier), upper, placement, source, limits)
+
+
+def _place(placer: _Placer, upper: Upper, placement: Placement, source: Source, limits: Defaults) -> None:
     for selection in placement.groups:
         if placement.unpack and not selection.is_dir and selection.files[0].kind == "file":
             with source.open(selection.files[0]) as stream, open_archive(stream) as archive:
@@ -39,8 +46,9 @@ def place(upper: Upper, placement: Placement, source: Source, limits: Defaults) 
 class _Placer:
     """One placement under way."""
 
-    def __init__(self, upper: Upper, placement: Placement, source: Source) -> None:
+    def __init__(self, upper: Upper, placement: Placement, source: Source, earlier: EarlierLayer | None = None) -> None:
         self._upper = upper
+        self._earlier = earlier
         self._placement = placement
         self._source = source
         mode = 0o755 if placement.mode is None else placement.mode
@@ -117,6 +125,8 @@ class _Placer:
                 return
             self._linked[inode] = directory.path, name
             self._inodes[directory.path, name] = inode
+        if self._earlier is not None and self._earlier.link(directory, name, record, attributes):
+            return
         with self._source.open(record) as stream:
             write_file(directory, name, stream, record.size, attributes)
 

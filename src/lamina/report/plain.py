@@ -33,7 +33,7 @@ class PlainReporter(Reporter):
     def vertex_progress(self, vertex: Vertex, item: str, done: int, total: int | None) -> None:
         # A line at the beginning, each five seconds, and at the end: a log wants no animation.
         now = time.monotonic()
-        if done == total or now - self._told.get((vertex.number, item), 0.0) >= 5:
+        if done == total or now - self._told.get((vertex.number, item), -5.0) >= 5:
             self._told[vertex.number, item] = now
             amount = size(done) + (f" / {size(total)}" if total is not None else "")
             self._write(f"#{vertex.number} {item} {amount}")

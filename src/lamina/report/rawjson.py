@@ -8,6 +8,7 @@ from typing import Any, TextIO
 import msgspec
 
 from lamina.diagnostics import Diagnostic
+from lamina.dockerfile.source import printable
 from lamina.events import Outcome, Reporter, Vertex
 
 
@@ -19,7 +20,11 @@ class JsonReporter(Reporter):
         self._encode = msgspec.json.Encoder().encode
 
     def emit(self, event: str, **fields: Any) -> None:
-        line = self._encode({"event": event, "time": round(time.time(), 3), **fields}).decode()
+        told = {"event": event, "time": round(time.time(), 3), **fields}
+        try:
+            line = self._encode(told).decode()
+        except UnicodeEncodeError:  # a file name that is not UTF-8
+            line = self._encode(_readable(msgspec.to_builtins(told))).decode()
         self._stream.write(line + "\n")
         self._stream.flush()
 
@@ -40,3 +45,16 @@ class JsonReporter(Reporter):
 
     def warning(self, diagnostic: Diagnostic) -> None:
         self.emit("warning", diagnostic=diagnostic)
+
+
+def _readable(value: Any) -> Any:
+    """Plain data with each undecodable byte of its strings replaced."""
+    match value:
+        case str():
+            return printable(value)
+        case dict():
+            return {name: _readable(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_readable(item) for item in value]
+        case _:
+            return value

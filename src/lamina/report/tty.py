@@ -55,10 +55,14 @@ class TerminalReporter(Reporter):
         self._running[vertex.number] = _Running(vertex)
 
     def vertex_output(self, vertex: Vertex, stream: int, data: bytes) -> None:
-        running = self._running[vertex.number]
+        running = self._running.get(vertex.number)
+        if running is None:  # the last words of a step that was killed
+            return
         *lines, running.partial = (running.partial + data).split(b"\n")
-        for line in lines:
-            running.tail.append(line.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace"))
+        for line in lines[-_TAIL:]:
+            text = line.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace")
+            # Without escape sequences: a step must not move the cursor or clear our screen.
+            running.tail.append(Text.from_ansi(text).plain)
 
     def vertex_progress(self, vertex: Vertex, item: str, done: int, total: int | None) -> None:
         running = self._running.get(vertex.number)

@@ -98,7 +98,9 @@ def _locate(root_path: Path, spec: RunSpec, mounts: tuple[Mount, ...]) -> _Locat
                 hint="make it with WORKDIR before this step",
             )
         search = spec.env.get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-        if not covered[2:] and not inside.find_program(root, spec.argv[0], search, cwd.path):
+        if not _may_be_mounted(spec.argv[0], search, located) and not inside.find_program(
+            root, spec.argv[0], search, cwd.path
+        ):
             raise BuildFailure(
                 "runtime-command-not-found",
                 f"{spec.argv[0]} is not an executable file of the image",
@@ -120,6 +122,12 @@ def _mount_point(root: int, mount: Mount) -> stubs.Target:
     if place.path == "/":
         raise BuildFailure("runtime-mount-kind", f"nothing can be mounted at {mount.target}, the root of the step")
     return stubs.Target(place, directory)
+
+
+def _may_be_mounted(program: str, search: str, mounts: tuple[tuple[Mount, stubs.Target], ...]) -> bool:
+    """Whether the step's program may be in one of its mounts, where it cannot be looked up yet."""
+    names = {f"{folder}/{program}" for folder in search.split(":")} if "/" not in program else {program}
+    return any(target.directory or mount.target in names for mount, target in mounts)
 
 
 def _below(path: str, folders: list[str]) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -20,7 +22,7 @@ from lamina.oci.reference import parse_reference
 from lamina.plan.steps import PlanOptions
 from lamina.ports import RunSpec
 from lamina.testing.context import MemoryContext
-from lamina.testing.memory import MemoryCacheIndex
+from lamina.testing.memory import MemoryCacheIndex, MemoryLocks
 from lamina.testing.world import LINUX, MemoryFacts, MemorySnapshots, MemoryWorld, Output, Tree, memory_world
 
 LESSON = "FROM base\nWORKDIR /app\nCOPY Pipfile ./\nRUN install\nCOPY . .\nEXPOSE 8000\n"
@@ -316,7 +318,29 @@ def test_copy_from_an_image_fetches_that_image_alone() -> None:
 
 
 def test_two_stages_with_the_same_step_run_it_once() -> None:
-    world = memory_world()
+    class Watched(MemoryLocks):
+        """Knows when both stages have missed and want the step."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.wanted, self.both = 0, threading.Event()
+
+        @contextmanager
+        def hold(self, name: str) -> Iterator[None]:
+            self.wanted += 1
+            if self.wanted == 2:
+                self.both.set()
+            with super().hold(name):
+                yield
+
+    locks = Watched()
+    world = replace(memory_world(), locks=locks)
+
+    def same(spec: RunSpec, tree: Tree, output: Output) -> int:
+        tree["ran/same"] = b""
+        return 0 if locks.both.wait(10) else 1
+
+    world.runner.steps["same"] = same
     text = "FROM base AS a\nRUN same\nFROM base AS b\nRUN same\nFROM scratch\n"
     result = world.build(text + "COPY --from=a /ran/same /a\nCOPY --from=b /ran/same /b\n")
     assert world.runner.ran == ["same"]
@@ -370,12 +394,13 @@ def test_the_first_failure_stops_the_rest(interrupt: bool) -> None:
 
     def long(spec: RunSpec, tree: Tree, output: Output) -> int:
         other_runs.set()
-        assert world.runner.stopped.wait(10), "nobody called stop"
+        world.runner.stopped.wait(10)
         return 0
 
     world.runner.steps.update(one=fail, two=long)
     with pytest.raises(KeyboardInterrupt if interrupt else BuildFailure) as caught:
         world.build(TWO, listener)
+    assert world.runner.stopped.is_set()
     if not interrupt:
         assert "RUN one" in str(caught.value), "the failure is the one that came first, not that of a killed step"
     assert listener.ended["[b 2/2] RUN two"] == "canceled"
@@ -404,12 +429,16 @@ def test_proxies_and_certificates_reach_the_step_and_no_key() -> None:
     world = memory_world()
     plain = world.build("FROM base\nRUN get\n")
     options = PlanOptions(LINUX, LINUX, build_args={"HTTP_PROXY": "http://p"})
-    text, given = "FROM base\nRUN get\n", {"run_env": {"SSL_CERT_FILE": "/certs"}}
-    assert world.build(text, options=options, **given).image_id == plain.image_id
+    text, env = "FROM base\nRUN get\n", {"SSL_CERT_FILE": "/certs"}
+    assert world.build(text, options=options, run_env=env).image_id == plain.image_id
     assert world.runner.ran == ["get"]
-    world.build(text, options=options, no_cache=True, **given)
-    env = world.runner.specs["get"].env
-    assert env == {"HTTP_PROXY": "http://p", "SSL_CERT_FILE": "/certs", "HOME": "/root", "PATH": "/bin"}
+    world.build(text, options=options, run_env=env, no_cache=True)
+    assert world.runner.specs["get"].env == {
+        "HTTP_PROXY": "http://p",
+        "SSL_CERT_FILE": "/certs",
+        "HOME": "/root",
+        "PATH": "/bin",
+    }
     record = world.index.nearest("stage-0/1", "p")[0]
     assert [part.name for part in record.key.parts if part.name.startswith("env ")] == ["env PATH"]
 
@@ -434,13 +463,13 @@ def test_the_network_of_a_step() -> None:
 
 def test_a_build_without_network_does_not_take_what_was_made_with_one() -> None:
     world = memory_world()
-    world.build("FROM base\nRUN a\n")
-    result = world.build("FROM base\nRUN a\n", network="none")
-    assert outcomes(result) == ["done"]
+    world.build("FROM base\nRUN a\nRUN --network=host b\n")
+    result = world.build("FROM base\nRUN a\nRUN --network=host b\n", network="none")
+    assert outcomes(result) == ["done", "cached"], "a step that names its network keeps it"
     assert world.runner.specs["a"].network == "none"
     decision = result.stages[0].steps[0].decision
-    assert isinstance(decision, Miss) and decision.causes[0].part == "network"
-    assert outcomes(world.build("FROM base\nRUN --network=none a\n")) == ["cached"]
+    assert isinstance(decision, Miss)
+    assert [(cause.part, cause.before, cause.after) for cause in decision.causes] == [("network", "default", "none")]
 
 
 # --- the image -------------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from lamina.explain.table import Row, Summary, rows, summary
 from lamina.testing.context import MemoryContext
 from lamina.testing.world import MemoryWorld, memory_world
@@ -9,8 +11,8 @@ from lamina.testing.world import MemoryWorld, memory_world
 TEXT = "FROM base\nWORKDIR /app\nCOPY . .\nRUN install\nEXPOSE 8000\n"
 
 
-def table(world: MemoryWorld, text: str = TEXT, **request: object) -> tuple[Row, ...]:
-    return rows(world.build(text, **request).stages)
+def table(world: MemoryWorld, text: str = TEXT, *, no_cache: bool = False) -> tuple[Row, ...]:
+    return rows(world.build(text, no_cache=no_cache).stages)
 
 
 def verdicts(made: tuple[Row, ...]) -> list[str]:
@@ -22,8 +24,6 @@ def lesson() -> MemoryWorld:
 
 
 def edited(world: MemoryWorld, **files: bytes) -> MemoryWorld:
-    from msgspec.structs import replace
-
     return replace(world, context=MemoryContext(files))
 
 
@@ -57,9 +57,10 @@ def test_further_changes_are_counted() -> None:
     table(world)
     # Files a and b differ, c is new.
     assert table(edited(world, a=b"2", b=b"2", c=b"1"))[2].more == 2
-    two = table(world, TEXT.replace("RUN install", "ENV X=1 Y=1\nRUN install"))
-    assert two[4].verdict == "CHANGED"
-    assert (two[4].cause and two[4].cause.part, two[4].more) == ("env X", 1)
+    table(world, "FROM base\nENV X=1 Y=1\nRUN install\n")
+    two = table(world, "FROM base\nENV X=2 Y=2\nRUN install\n")
+    assert two[2].verdict == "CHANGED"
+    assert (two[2].cause and two[2].cause.part, two[2].more) == ("env X", 1)
 
 
 def test_the_whole_chain_below_rebuilds_because_of_its_nearest_step() -> None:

@@ -44,8 +44,8 @@ def test_the_marker_of_a_span_over_several_lines_ends_with_its_line() -> None:
 
 
 def test_the_marker_stands_below_its_word_behind_a_tab() -> None:
-    made = diagnostic_lines(Diagnostic("dockerfile-x", "m", Span("f", 1, 6, 1, 9)), {"f": ["RUN\ta bad"]})
-    assert made[2] == "    |        \t ^^^"[: len("    |     ")] + "   \t ^^^"
+    made = diagnostic_lines(Diagnostic("dockerfile-x", "m", Span("f", 1, 7, 1, 10)), {"f": ["RUN\ta bad"]})
+    assert made[2] == "    |        \t  ^^^"
 
 
 def test_without_a_place() -> None:
@@ -65,5 +65,5 @@ def test_a_steps_last_output_and_a_warning() -> None:
 def test_a_long_instruction_is_not_shown_whole() -> None:
     text = [f"line {number}" for number in range(1, 101)]
     made = diagnostic_lines(Diagnostic("dockerfile-x", "m", Span("f", 20, 1, 90, 3)), {"f": text})
-    assert [line for line in made if "line" in line][0] == "  18 |     line 18"
-    assert [line for line in made if "line" in line][-1] == "  30 | >>> line 30"
+    shown = [line for line in made if "line" in line]
+    assert (shown[0], shown[-1]) == ("  18 |     line 18", "  30 | >>> line 30")

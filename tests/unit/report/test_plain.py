@@ -97,9 +97,7 @@ def test_progress_is_told_now_and_then(
         monkeypatch.setattr(time, "monotonic", lambda now=second: float(now))
         reporter.vertex_progress(ONE, "sha256:ab", (second - 100) * 1000, 8000)
     reporter.vertex_progress(ONE, "other", 5, None)
-    assert stream.getvalue() == (
-        "#1 sha256:ab 0B / 8kB\n#1 sha256:ab 5kB / 8kB\n#1 sha256:ab 8kB / 8kB\n#1 other 5B\n"
-    )
+    assert stream.getvalue() == ("#1 sha256:ab 0B / 8kB\n#1 sha256:ab 5kB / 8kB\n#1 sha256:ab 8kB / 8kB\n#1 other 5B\n")
 
 
 def test_the_first_progress_is_told_on_a_machine_that_has_just_started(

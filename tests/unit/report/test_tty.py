@@ -43,10 +43,10 @@ def test_finished_lines_stay(console: Console, reporter: TerminalReporter) -> No
         reporter.warning(Diagnostic("x-y", "odd", hint="mend it"))
     lines = [line.rstrip() for line in console.export_text().splitlines() if line.strip()]
     assert lines == [
-        f"=> {'a':<30} 1m 01s",
-        f"=> {'b':<30} CACHED",
-        f"!! {'c':<30} 1m 01s",
-        f"-- {'d':<30} 1m 01s",
+        f"=> {'a':<29} 1m 01s",
+        f"=> {'b':<29} CACHED",
+        f"!! {'c':<29} 1m 01s",
+        f"-- {'d':<29} 1m 01s",
         "WARNING: odd (mend it)",
     ]
 
@@ -65,7 +65,7 @@ def test_lines_fit_the_screen(reporter: TerminalReporter) -> None:
     reporter.vertex_started(vertex)
     reporter.vertex_output(vertex, 1, b"y" * 200 + b"\n")
     reporter.vertex_progress(vertex, "sha256:" + "a" * 64, 1, 2)
-    assert [len(line) for line in drawn(reporter)[:1]] == [40]
+    assert [len(line) for line in drawn(reporter)[:1]] == [39]
     assert len(drawn(reporter)) == 3
 
 

@@ -65,5 +65,9 @@ def test_ages(seconds: float, text: str) -> None:
 
 
 def test_columns() -> None:
-    assert columns([("NAME", "SIZE"), ("a-long-name", "1B"), ("b", "")]) == ["NAME          SIZE", "a-long-name   1B", "b"]
+    assert columns([("NAME", "SIZE"), ("a-long-name", "1B"), ("b", "")]) == [
+        "NAME          SIZE",
+        "a-long-name   1B",
+        "b",
+    ]
     assert columns([]) == []

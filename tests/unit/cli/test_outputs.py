@@ -1,0 +1,81 @@
+"""Reading `-o`, and files that appear when they are whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lamina.cli.outputs import Output, _opened, parse_output
+from lamina.diagnostics import BuildFailure
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("out", Output("local", "out")),
+        ("-", Output("tar", "-")),
+        ("dest=out", Output("local", "out")),
+        ("type=tar,dest=-", Output("tar", "-")),
+        ("type=oci,dest=a.tar", Output("oci", "a.tar")),
+        ("type=docker,dest=a.tar", Output("docker", "a.tar", docker_types=True)),
+        ("type=docker,dest=a,oci-mediatypes=true", Output("docker", "a")),
+        ("type=oci,dest=a,oci-mediatypes=false", Output("oci", "a", docker_types=True)),
+        ("type=oci,dest=dir,tar=false", Output("oci", "dir", as_tar=False)),
+        ("type=oci,dest=x=y", Output("oci", "x=y")),
+        ("type=oci,dest=a,name=x:1;y:2", Output("oci", "a", ("x:1", "y:2"))),
+        ("type=oci,dest=a,compression=zstd,compression-level=19", Output("oci", "a", (), "zstd", 19)),
+        ("type=oci,dest=a,compression-level=0", Output("oci", "a", level=0)),
+        ("type=oci,dest=a,compression=uncompressed", Output("oci", "a", (), "uncompressed")),
+    ],
+)
+def test_what_is_understood(text: str, expected: Output) -> None:
+    assert parse_output(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("type=oci", "dest is missing"),
+        ("type=oci,dest=", "dest is missing"),
+        ("type=floppy,dest=a", "'floppy'"),
+        ("type=oci,dest=a,speed=9", "speed"),
+        ("type=oci,dest=a,compression=rar", "rar"),
+        ("type=oci,dest=a,compression-level=high", "compression-level"),
+        ("type=oci,dest=a,compression-level=-1", "compression-level"),
+        ("type=oci,dest=a,compression-level=", "compression-level"),
+        ("type=oci,dest=a,compression-level=²", "compression-level"),
+    ],
+)
+def test_what_is_refused(text: str, told: str) -> None:
+    with pytest.raises(BuildFailure, match=told) as caught:
+        parse_output(text)
+    assert caught.value.diagnostic.reference == "usage-output"
+    assert text in str(caught.value)
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    path.write_bytes(b"old")
+    with _opened(str(path)) as stream:
+        stream.write(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_output_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    path.write_bytes(b"old")
+    with pytest.raises(ZeroDivisionError), _opened(str(path)) as stream:
+        stream.write(b"half")
+        raise ZeroDivisionError
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(BuildFailure) as caught, _opened(str(tmp_path / "missing" / "a.tar")):
+        raise AssertionError("it was opened")
+    assert caught.value.diagnostic.reference == "image-output-failed"
+    assert caught.value.diagnostic.cause == "No such file or directory"
