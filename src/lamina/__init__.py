@@ -14,8 +14,7 @@ Names are imported when they are first used, since start-up time is a feature.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lamina.api import build as build
     from lamina.diagnostics import BuildFailure as BuildFailure

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -47,13 +47,15 @@ def build(
     outputs: Sequence[str] = (),
     root: str | os.PathLike[str] | None = None,
     reporter: Reporter | None = None,
+    after: Callable[[Workshop, DirectoryContext, BuildResult], None] | None = None,
 ) -> BuildResult:
     """Build an image from the directory `context`.
 
     `dockerfile` is a path (relative to the working directory), the file's bytes, or None for `Dockerfile` in the
     context. `ca_certs` is `host` (RUN steps see the certificate bundle that the environment names), `none`, or a path.
     `jobs` is how many steps may run at once. `outputs` are written as for `lamina build -o`. `root` is the store's
-    folder. `reporter` hears what happens.
+    folder. `reporter` hears what happens. `after` is called when the image is there, while the store and the context
+    are still open; the command notes there what a next build may rely on.
 
     Raises BuildFailure for everything that the user can mend.
     """
@@ -89,6 +91,8 @@ def build(
         cache = shop.store.layout.root / "contexts"
         with closing(DirectoryContext(directory, rules=rules, cache=cache)) as reader:
             result = _logged_build(request, shop, reader, reporter or Reporter())
+            if after is not None:
+                after(shop, reader, result)
         for output in wanted:
             export(shop, result.image_id, request.tags, output)
         return result
@@ -126,7 +130,7 @@ def _read_dockerfile(
 ) -> tuple[bytes, str, Path | None]:
     """The Dockerfile's bytes, its name for messages, and its path if it has one."""
     if isinstance(dockerfile, bytes):
-        return dockerfile, "Dockerfile", None
+        return dockerfile, "<stdin>", None
     path = Path(dockerfile) if dockerfile is not None else context / "Dockerfile"
     try:
         return path.read_bytes(), str(path), path

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -56,7 +58,9 @@ def configure(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from lamina.api import build
+    from lamina.cli.remember import begin
 
+    memory = begin(arguments, os.environ, time.time_ns())
     dockerfile = sys.stdin.buffer.read() if arguments.file == "-" else arguments.file
     with opened(arguments.progress, quiet=arguments.quiet) as reporter:
         result = build(
@@ -77,6 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
             outputs=arguments.output,
             root=arguments.root,
             reporter=reporter,
+            after=memory.note if memory is not None else None,
         )
     _write_files(arguments, result)
     if arguments.quiet:

@@ -89,5 +89,6 @@ def _command(name: str, rest: Sequence[str]) -> int:
     module = import_module(f"lamina.cli.{COMMANDS[name][0]}")
     parser = make_parser(name, COMMANDS[name][1])
     module.configure(parser)
+    parser.set_defaults(words=tuple(rest))
     status: int = module.run(parser.parse_args(rest))
     return status

@@ -71,6 +71,17 @@ class DirectoryContext:
         """The scan behind it all, for `inspect`."""
         return scan(self._root, self.rules)
 
+    @property
+    def seen(self) -> Scan | None:
+        """The scan, if anything has asked for it yet."""
+        return self.__dict__.get("scanned")
+
+    def still(self, directory: str) -> bool:
+        """Whether `directory` is the context and all of it is as the scan saw it, if there was one: scans again."""
+        if not os.path.samestat(os.stat(directory), os.fstat(self._root)):
+            return False
+        return self.seen is None or (not self.seen.unreadable and scan(self._root, self.rules) == self.seen)
+
     @cached_property
     def _cache(self) -> StatCache | None:
         """The stat cache; when it is loaded, all that it knows of this context goes to `_digested`."""

@@ -36,11 +36,13 @@ _Found = tuple[FileRecord, bytes]
 
 class Scan(Struct, frozen=True):
     """A context as it was seen. `records` are sorted by path, without the root itself and without content;
-    `identities` stand beside them. `unreadable` maps a directory that could not be read to the reason."""
+    `identities` stand beside them. `unreadable` maps a directory that could not be read to the reason; `visited` each
+    that was, the root "" and excluded ones included, to the identity that it had just before."""
 
     records: tuple[FileRecord, ...]
     identities: tuple[bytes, ...]
     unreadable: dict[str, str]
+    visited: dict[str, bytes]
 
 
 def open_root(directory: str) -> int:
@@ -80,7 +82,8 @@ def scan(root: int, rules: IgnoreRules | None = None) -> Scan:
     if walk.gone:
         walk.found = [found for found in walk.found if found[0].path not in walk.gone]
     walk.found.sort(key=lambda found: found[0].path)
-    return Scan(tuple(record for record, _ in walk.found), tuple(mark for _, mark in walk.found), walk.unreadable)
+    records, identities = tuple(record for record, _ in walk.found), tuple(mark for _, mark in walk.found)
+    return Scan(records, identities, walk.unreadable, walk.visited)
 
 
 class _Walk:
@@ -92,6 +95,7 @@ class _Walk:
         self.found: list[_Found] = []
         self.held: dict[str, _Found] = {}
         self.unreadable: dict[str, str] = {}
+        self.visited: dict[str, bytes] = {}
         self.gone: set[str] = set()
         self.todo: list[tuple[str, os.stat_result]] = [("", os.fstat(root))]
 
@@ -112,9 +116,11 @@ class _Walk:
     def _directory(self, directory: str, expected: os.stat_result) -> None:
         descriptor = os.open(directory or ".", _OPEN_DIRECTORY, dir_fd=self.root)
         try:
-            if not os.path.samestat(os.fstat(descriptor), expected):
+            status = os.fstat(descriptor)
+            if not os.path.samestat(status, expected):
                 self.unreadable[directory] = _REPLACED
                 return
+            self.visited[directory] = identity_of(status)
             with os.scandir(descriptor) as entries:
                 self._entries(descriptor, f"{directory}/" if directory else "", entries)
         finally:

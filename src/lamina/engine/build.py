@@ -40,12 +40,11 @@ def build(request: BuildRequest, world: World, reporter: Reporter) -> BuildResul
         from lamina.engine.schedule import run_stages
 
         run_stages(unfinished, job, world.start())
-    return _finish(request, world, narrator, plan, walks, started)
+    return _finish(job, walks, started)
 
 
-def _finish(
-    request: BuildRequest, world: World, narrator: Narrator, plan: Plan, walks: dict[int, StageWalk], started: float
-) -> BuildResult:
+def _finish(job: Job, walks: dict[int, StageWalk], started: float) -> BuildResult:
+    request, world, narrator, plan = job.request, job.world, job.narrator, job.plan
     target = walks[plan.target]
     config = target.config()
     with narrator.job("exporting to image") as vertex:
@@ -62,6 +61,7 @@ def _finish(
         stages=tuple(walk.result() for walk in walks.values()),
         seconds=time.monotonic() - started,
         warnings=plan.warnings,
+        images=job.images,
     )
 
 

@@ -9,8 +9,8 @@ from lamina.digest import ChainID, Digest
 from lamina.keys.outcome import StageResult
 from lamina.oci.config import ImageConfig
 from lamina.oci.reference import Reference
-from lamina.plan.steps import PlanOptions
-from lamina.ports import Mount
+from lamina.plan.steps import ImageRef, PlanOptions
+from lamina.ports import BaseImage, Mount
 
 
 class BuildRequest(Struct, frozen=True):
@@ -34,7 +34,8 @@ class BuildRequest(Struct, frozen=True):
 
 
 class BuildResult(Struct, frozen=True):
-    """A finished build: the image, its stack of layers, and the stages that it needed, in order."""
+    """A finished build: the image, its stack of layers, the stages that it needed, in order, and the images from
+    elsewhere that it stood on."""
 
     build: str
     image_id: Digest
@@ -43,3 +44,4 @@ class BuildResult(Struct, frozen=True):
     stages: tuple[StageResult, ...]
     seconds: float
     warnings: tuple[Diagnostic, ...] = ()
+    images: dict[ImageRef, BaseImage] = {}

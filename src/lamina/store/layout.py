@@ -15,7 +15,8 @@ from lamina.store.failures import explained, from_os_error
 FORMAT = 1
 
 _DIRECTORIES = ("blobs", "blobs/sha256", "layers", "facts", "tmp", "locks", "logs", "mounts")
-_OURS = frozenset({"format", "lost+found", "reserve", *_DIRECTORIES})
+#: `contexts` and `unchanged` are memories of the command: stat caches, and builds that found everything cached.
+_OURS = frozenset({"contexts", "format", "lost+found", "reserve", "unchanged", *_DIRECTORIES})
 
 
 class Layout:

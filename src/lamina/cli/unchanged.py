@@ -1,0 +1,245 @@
+"""The way of a build that has nothing to do: what the last one said is said again, if nothing has changed since.
+
+A fully cached build leaves a memo (`remember`). A command line of the same words is answered from it without the
+engine, after a walk over the context by stat alone and a look into the store's index. Whatever is in doubt is left to
+the ordinary way. A replay writes nothing: no build record, no log, no time of last use, which is why a memo counts for
+a day only. It imports next to nothing, because the imports are what a build with nothing to do spends its time on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import stat
+import sys
+import time
+
+from lamina import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
+
+#: Seconds for which a memo counts: what is used daily must look used to `cache prune --older-than`.
+LIFETIME = 86_400
+_MAX_BYTES = 64 << 20
+#: Options that leave a build as it is but for its result's name and place; all take a value.
+_VALUED = frozenset(
+    (
+        *("-t", "--tag", "-f", "--file", "--build-arg", "--target", "--platform", "--label", "--network"),
+        *("--progress", "--root", "--jobs", "--ca-certs", "--runtime"),
+    )
+)
+
+#: What is asked of the index when a memo is written and again before it is used; the answers must be equal.
+QUERIES = {
+    "base": "SELECT image, manifest FROM tags JOIN images ON id = image WHERE name = ? AND tags.platform = ?",
+    "tag": "SELECT image, platform FROM tags WHERE name = ? ORDER BY tagged DESC LIMIT 1",
+    "image": "SELECT platform, manifest FROM images WHERE id = ?",
+    "blob": "SELECT size FROM blobs WHERE digest = ?",
+    # All records that a look-up would see: a newer one would be used instead.
+    "records": 'SELECT id, result, "check" FROM records WHERE key = ?1 OR content_key = ?1 ORDER BY id DESC',
+    "snapshot": 'SELECT parent, layer, "check" FROM snapshots WHERE chain = ?',
+}
+
+
+def replay(words: Sequence[str], environment: Mapping[str, str]) -> int | None:
+    """Answer `lamina build WORDS` from its memo; None if there is none that still holds. Returns the exit status."""
+    started = time.monotonic()
+    try:
+        line = qualify(words, environment)
+        if line is None:
+            return None
+        key, root, quiet = line
+        memo = load(root, key, time.time_ns())
+        if memo is None or not holds(memo, root):
+            return None
+        text = _answer(memo, quiet, started)
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
+    except Exception:  # whatever is wrong with a shortcut, the ordinary way knows what to say about it
+        return None
+    stream = sys.stdout if quiet else sys.stderr
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # what is left is not tried again at the end
+        return 141
+    return 0
+
+
+def qualify(words: Sequence[str], environment: Mapping[str, str]) -> tuple[str, str, bool] | None:
+    """A command line's memo key, the store's real path, and whether it is `--quiet`; None if the command line must take
+    the ordinary way whatever happened before.
+
+    The memo is found by the words themselves, so this reads no more of them than it must.
+    """
+    given, contexts, quiet, progress = "", 0, False, "auto"
+    rest = iter(words)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        if word in ("-q", "--quiet"):
+            quiet = True
+            continue
+        if not word.startswith("-"):
+            contexts += 1
+            if not word:
+                return None
+            continue
+        if name not in _VALUED or (equals and not name.startswith("--")):
+            return None
+        if not equals:
+            value = next(rest, "-")
+        if value.startswith("-") or (name == "--build-arg" and "=" not in value):
+            return None
+        given = value if name == "--root" else given
+        progress = value if name == "--progress" else progress
+    if contexts > 1 or progress not in ("auto", "plain"):
+        return None
+    if not quiet and progress == "auto" and sys.stderr.isatty():
+        return None
+    root = os.path.realpath(place(given, environment))
+    parts = (__version__, list(words), os.getcwd(), os.geteuid(), os.uname().machine, root)
+    return hashlib.sha256(repr(parts).encode()).hexdigest(), root, quiet
+
+
+def place(given: str, environment: Mapping[str, str]) -> str:
+    """Where the store is: the rule of `options.store_root`."""
+    chosen = given or environment.get("LAMINA_ROOT")
+    if chosen:
+        return chosen
+    if os.geteuid() == 0:
+        return "/var/lib/lamina"
+    return os.path.join(environment.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share"), "lamina")
+
+
+def memo_path(root: str, key: str) -> str:
+    return os.path.join(root, "unchanged", key + ".json")
+
+
+def load(root: str, key: str, now: int) -> dict[str, Any] | None:
+    """A memo that is whole, ours, and not from the future; `now` in nanoseconds since the epoch.
+
+    The first line of the file is the SHA-256 of what follows. Raises OSError, ValueError.
+    """
+    descriptor = os.open(memo_path(root, key), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        private = status.st_uid == os.geteuid() and not status.st_mode & 0o022
+        if not private or not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
+            return None
+        checksum, _, data = file.read().partition(b"\n")
+    if hashlib.sha256(data).hexdigest().encode() != checksum:
+        return None
+    memo: dict[str, Any] = json.loads(data)
+    age = now - memo["written"]
+    return memo if memo["key"] == key and 0 <= age < LIFETIME * 1_000_000_000 else None
+
+
+def holds(memo: Mapping[str, Any], root: str) -> bool:
+    """Whether all that a memo stands on is as it was: cheap things first, the walk over the context last."""
+    return (
+        memo["boot"] == boot_id()
+        and memo["format"] == read_text(os.path.join(root, "format"))
+        and memo["directory"] == os.path.realpath(memo["context"])
+        and os.access(os.path.join(memo["directory"], "."), os.R_OK)
+        and all(known == identity(path) for path, known in memo["files"])
+        and _store_holds(memo, root)
+        and memo["fingerprint"] == fingerprint(memo["directory"], memo["visited"], None)
+    )
+
+
+def _store_holds(memo: Mapping[str, Any], root: str) -> bool:
+    for name, size in memo["blobs"]:
+        status = os.stat(os.path.join(root, "blobs", "sha256", name))
+        if not stat.S_ISREG(status.st_mode) or status.st_size != size:
+            return False
+    for name in memo["layers"]:
+        if not stat.S_ISDIR(os.stat(os.path.join(root, "layers", name)).st_mode):
+            return False
+    index = sqlite3.connect(f"file:{_quoted(os.path.join(root, 'index.db'))}?mode=ro", uri=True, timeout=1.0)
+    try:
+        return all(ask(index, name, question) == answer for name, question, answer in memo["rows"])
+    finally:
+        index.close()
+
+
+def ask(index: sqlite3.Connection, name: str, question: Sequence[str]) -> list[list[Any]]:
+    """The rows of one of `QUERIES`, as JSON would give them back. Raises sqlite3.Error."""
+    return [list(row) for row in index.execute(QUERIES[name], question)]
+
+
+def identity(path: str) -> list[Any] | None:
+    """What says that a file is still the one that was read; None if there is none. Links are followed, and where they
+    lead counts too. Raises OSError."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return [os.path.realpath(path), *_numbers(status)]
+
+
+def fingerprint(directory: str, visited: Iterable[str], limit: int | None) -> str | None:
+    """A hash over everything that stat says of these directories (relative to `directory`) and all entries in them.
+
+    None as soon as something was changed at `limit` (nanoseconds since the epoch) or later. Raises OSError.
+    """
+    state = hashlib.sha256()
+    for name in sorted(visited):
+        path = os.path.join(directory, name) if name else directory
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            found = [(name, *_numbers(os.fstat(descriptor)))]
+            with os.scandir(descriptor) as entries:
+                # Written out, since this line is all that a replay of a large context does.
+                found += sorted(
+                    [
+                        (entry.name, s.st_dev, s.st_ino, s.st_mode, s.st_size, s.st_mtime_ns, s.st_ctime_ns)
+                        for entry in entries
+                        for s in (entry.stat(follow_symlinks=False),)
+                    ]
+                )
+        finally:
+            os.close(descriptor)
+        if limit is not None and any(max(one[-2:]) >= limit for one in found):
+            return None
+        state.update(repr(found).encode())
+    return state.hexdigest()
+
+
+def _numbers(s: os.stat_result) -> tuple[int, int, int, int, int, int]:
+    """Device, inode, mode, size, mtime, ctime: the order of `fingerprint`."""
+    return s.st_dev, s.st_ino, s.st_mode, s.st_size, s.st_mtime_ns, s.st_ctime_ns
+
+
+def boot_id() -> str:
+    """The kernel's id of this boot. Raises OSError."""
+    return read_text("/proc/sys/kernel/random/boot_id")
+
+
+def read_text(path: str) -> str:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC), encoding="utf-8") as file:
+        return file.read()
+
+
+def _quoted(path: str) -> str:
+    """A path as part of a URI; the import of `urllib` would cost as much as all else here."""
+    safe = b"/-_.0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    return "".join(chr(byte) if byte in safe else f"%{byte:02X}" for byte in os.fsencode(path))
+
+
+def _answer(memo: Mapping[str, Any], quiet: bool, started: float) -> str:
+    if quiet:
+        return str(memo["image"])
+    width = 120
+    if sys.stderr.isatty():
+        from shutil import get_terminal_size
+
+        width = get_terminal_size((120, 24)).columns
+    table = [row if len(row) <= width else row[: width - 1] + "…" for row in memo["table"]]
+    summary = memo["summary"].replace(", 0.0s", f", {time.monotonic() - started:.1f}s", 1)
+    return "\n".join([memo["progress"], *table, "", summary, f"image {memo['image']}"])
