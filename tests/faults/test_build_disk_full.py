@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -25,15 +27,15 @@ def small(tmp_path: Path, busybox_store: Path) -> Iterator[Command]:
 
 def test_a_step_that_fills_the_disk(small: Command, tmp_path: Path) -> None:
     """The step sees the full disk first, and says so; the store works on."""
-    text = "FROM busybox\nRUN echo kept > /kept\nRUN head -c 60000000 /dev/zero > /large\n"
+    text = "FROM busybox\nRUN echo kept > /kept\nRUN dd if=/dev/zero of=/large bs=1000 count=60000\n"
     context = project(tmp_path / "context", text)
     done = small.build(context)
     assert done.code == 5
     assert "No space left on device" in done.err
     assert f"{context}/Dockerfile:3" in done.err
     small.verify()
-    (context / "Dockerfile").write_text(text.replace("60000000", "6000"))
-    assert set(small.build(context).verdicts()) == {"RUN head -c 6000 /dev/zero > /large"}
+    (context / "Dockerfile").write_text(text.replace("60000", "60"))
+    assert set(small.build(context).verdicts()) == {"RUN dd if=/dev/zero of=/large bs=1000 count=60"}
 
 
 def test_a_copy_that_fills_the_disk(small: Command, tmp_path: Path) -> None:
@@ -55,7 +57,7 @@ def test_an_image_that_does_not_fit(small: Command, tmp_path: Path, busybox_tar:
     before = small.contents()
     large = tmp_path / "large.tar"
     (tmp_path / "root").mkdir()
-    (tmp_path / "root/noise").write_bytes(open("/dev/urandom", "rb").read(40_000_000))
+    (tmp_path / "root/noise").write_bytes(os.urandom(40_000_000))
     subprocess.run(["tar", "-C", tmp_path / "root", "-cf", large, "."], check=True)
     done = small.run("import", large, "large")
     assert "Traceback" not in done.err
@@ -70,13 +72,11 @@ def test_a_disk_without_a_free_byte(small: Command, tmp_path: Path) -> None:
     context = project(tmp_path / "context", "FROM busybox\nRUN head -c 3000000 /dev/urandom > /noise\n")
     small.build(context, "-t", "x").ok()
     filler = small.root.parent / "filler"
-    with filler.open("wb") as file:
+    with filler.open("wb", buffering=0) as file:
         for size in (1 << 20, 4096):
-            try:
-                while file.write(b"x" * size):
-                    file.flush()
-            except OSError:
-                continue
+            with suppress(OSError):
+                while True:
+                    file.write(b"x" * size)
     (context / "Dockerfile").write_text("FROM busybox\nRUN head -c 3000000 /dev/urandom > /other\n")
     done = small.build(context)
     assert done.code in (5, 7), done.err

@@ -7,6 +7,7 @@ import random
 import signal
 import time
 from pathlib import Path
+from typing import IO
 
 import pytest
 from tests.support.command import Command, finish, project
@@ -53,6 +54,15 @@ def quiet(root: Path) -> bool:
     return True
 
 
+def wait_for_now(pipe: IO[bytes] | None) -> None:
+    """Read until a step has said `now`."""
+    assert pipe is not None
+    for line in pipe:
+        if b"now" in line.split():
+            return
+    raise AssertionError("the command ended before its step began")
+
+
 def committed(lamina: Command) -> set[str]:
     return set(lamina.contents()["records"])
 
@@ -91,9 +101,7 @@ def test_what_was_committed_before_the_kill_is_a_hit_afterwards(lamina: Command,
     text = "FROM busybox\nRUN echo first > /first\nRUN echo second > /second; echo now; sleep 30\n"
     context = project(tmp_path / "context", text)
     process = lamina.start("build", context)
-    assert process.stderr is not None
-    while b"now" not in process.stderr.readline().split():
-        pass
+    wait_for_now(process.stderr)
     process.kill()
     finish(process)
     assert quiet(lamina.root)
@@ -113,10 +121,7 @@ def test_an_interrupt_ends_everything_at_once(lamina: Command, tmp_path: Path, c
         "run": ("run", "busybox", "sh", "-c", script),
     }
     process = lamina.start(*words[command])
-    pipe = process.stdout if command == "run" else process.stderr
-    assert pipe is not None
-    while b"now" not in pipe.readline().split():
-        assert process.poll() is None
+    wait_for_now(process.stdout if command == "run" else process.stderr)
     started = time.monotonic()
     process.send_signal(signal.SIGINT)
     done = finish(process)
@@ -131,9 +136,7 @@ def test_an_interrupt_ends_everything_at_once(lamina: Command, tmp_path: Path, c
 def test_a_second_interrupt_does_no_harm(lamina: Command, tmp_path: Path) -> None:
     context = project(tmp_path / "context", "FROM busybox\nRUN echo now; trap '' INT TERM; sleep 4244\n")
     process = lamina.start("build", context)
-    assert process.stderr is not None
-    while b"now" not in process.stderr.readline().split():
-        pass
+    wait_for_now(process.stderr)
     for _ in range(3):
         process.send_signal(signal.SIGINT)
         time.sleep(0.01)

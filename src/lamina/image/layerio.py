@@ -39,7 +39,7 @@ class Layers:
 
     def place(self, work: Workspace, placement: Placement, context: ContextReader | None) -> None:
         """Carry out a COPY or ADD into `work.upper`. Raises BuildFailure `step-copy-…`, `step-add-archive`,
-        `store-disk-full` and what `context` raises; ValueError if there is neither a context nor a stack to read."""
+        `store-full` and what `context` raises; ValueError if there is neither a context nor a stack to read."""
         from lamina.image.place import place
         from lamina.image.sources import ContextSource, Source, StackSource
         from lamina.image.upper import Upper
@@ -91,8 +91,8 @@ def _explained(step: str, path: str) -> Iterator[None]:
         where = f" at {error.filename}" if isinstance(error.filename, str) else ""
         cause = f"{error.strerror or error}{where}"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            hint = "free some room, or move the store with --root"
-            raise BuildFailure("store-disk-full", f"no room to write {path}", cause=cause, hint=hint) from error
+            hint = "make room: `lamina cache prune`, or move the store with --root"
+            raise BuildFailure("store-full", f"no room to write {path}", cause=cause, hint=hint) from error
         suffix, hint = _CAUSES.get(error.errno or 0, ("failed", "see the cause above"))
         verb = "copy to" if step == "step-copy" else "make the directory"
         raise BuildFailure(f"{step}-{suffix}", f"cannot {verb} {path}", cause=cause, hint=hint) from error

@@ -30,7 +30,7 @@ def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", io.StringIO())
 
 
-# --- command lines -----------------------------------------------------------------------------------------------------
+# --- command lines ---------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "words",
     [
@@ -126,7 +126,7 @@ def test_the_store_is_where_the_ordinary_way_finds_it(
     assert place(given, os.environ) == str(store_root(given or None))
 
 
-# --- memo files --------------------------------------------------------------------------------------------------------
+# --- memo files ---------------------------------------------------------------------------------------------
 def write_memo(root: Path, memo: object, *, checksum: str = "", mode: int = 0o600) -> None:
     data = json.dumps(memo).encode()
     path = Path(memo_path(str(root), "k"))
@@ -186,7 +186,7 @@ def test_any_byte_of_a_path_can_stand_in_the_index_address(tmp_path: Path) -> No
     assert sqlite3.connect(address, uri=True).execute("PRAGMA user_version").fetchone() == (0,)
 
 
-# --- what stat says ----------------------------------------------------------------------------------------------------
+# --- what stat says ---------------------------------------------------------------------------------------------
 IGNORE = b"*\n!keep/**/*.txt\n!a.txt\n"
 
 

@@ -360,7 +360,7 @@ def test_a_full_disk_is_explained(tmp_path: Path) -> None:
     bench = Bench(tmp_path, {"big": os.urandom(2 << 20)})
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(bench.work.upper)], check=True)
     try:
-        assert bench.fails("/big", "big").diagnostic.reference == "store-disk-full"
+        assert bench.fails("/big", "big").diagnostic.reference == "store-full"
     finally:
         subprocess.run(["umount", str(bench.work.upper)], check=True)
 
