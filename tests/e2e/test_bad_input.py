@@ -26,13 +26,19 @@ class Case(NamedTuple):
 CASES = (
     Case("empty", "# nothing\n", "dockerfile-empty", None, ()),
     Case("no-from", "RUN true\n", "dockerfile-no-from", 1, ("FROM",)),
-    Case("instruction", "FROM busybox\n\nRUNN true\n", "dockerfile-unknown-instruction", 3, ("RUNN", "did you mean RUN")),
-    Case("flag", "FROM busybox\nCOPY --chwon=1 a /\n", "dockerfile-unknown-flag", 2, ("--chwon", "did you mean --chown")),
+    Case(
+        "instruction", "FROM busybox\n\nRUNN true\n", "dockerfile-unknown-instruction", 3, ("RUNN", "did you mean RUN")
+    ),
+    Case(
+        "flag", "FROM busybox\nCOPY --chwon=1 a /\n", "dockerfile-unknown-flag", 2, ("--chwon", "did you mean --chown")
+    ),
     Case("syntax", "FROM busybox\nENV A=1\nHEALTHCHECK MAYBE\n", "dockerfile-bad-healthcheck", 3, ()),
     Case("argument", "FROM busybox\nWORKDIR\n", "dockerfile-missing-argument", 2, ("WORKDIR",)),
     Case("port", "FROM busybox\nEXPOSE http\n", "dockerfile-bad-port", 2, ("http",)),
     Case("heredoc", "FROM busybox\nRUN <<END\ntrue\n", "dockerfile-unterminated-heredoc", 2, ("END",)),
-    Case("not-yet", "FROM busybox\nRUN --mount=type=cache,target=/c true\n", "dockerfile-not-built-yet", 2, ("--mount",)),
+    Case(
+        "not-yet", "FROM busybox\nRUN --mount=type=cache,target=/c true\n", "dockerfile-not-built-yet", 2, ("--mount",)
+    ),
     Case("near", "FROM busybox\nCOPY setup.pi /\n", "context-source-missing", 2, ("setup.pi", "did you mean setup.py")),
     Case("hidden", "FROM busybox\nCOPY secret.key /\n", "context-source-missing", 2, ("secret.key", "*.key")),
     Case("outside", "FROM busybox\nCOPY ../x /\n", "context-source-missing", 2, ("../x", "context")),
@@ -137,9 +143,7 @@ Words = Callable[[Path], tuple[str | Path, ...]]
         (lambda context: ("cache", "prune", "--older-than", "soon"), "usage-bad-arguments", ("soon",)),
     ],
 )
-def test_bad_command_lines(
-    lamina: Command, context: Path, words: Words, reference: str, said: tuple[str, ...]
-) -> None:
+def test_bad_command_lines(lamina: Command, context: Path, words: Words, reference: str, said: tuple[str, ...]) -> None:
     message = check(lamina, words(context), reference)
     for word in said:
         assert word in message

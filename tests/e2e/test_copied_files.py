@@ -37,7 +37,9 @@ def archive(path: Path, mode: str) -> None:
 
 
 def test_workdir_belongs_to_the_user(lamina: Command, tmp_path: Path) -> None:
-    root = built(lamina, tmp_path, USERS + "USER ann\nWORKDIR /work/deep\nWORKDIR more\nRUN pwd > here && id -u >> here\n")
+    root = built(
+        lamina, tmp_path, USERS + "USER ann\nWORKDIR /work/deep\nWORKDIR more\nRUN pwd > here && id -u >> here\n"
+    )
     for name in ("work", "work/deep", "work/deep/more"):
         assert facts(root / name) == (1000, 1001, "755")
     assert (root / "work/deep/more/here").read_text() == "/work/deep/more\n1000\n"
@@ -54,7 +56,9 @@ def test_owner_by_name_and_mode_of_copies(lamina: Command, tmp_path: Path) -> No
     assert facts(root / "d") == (0, 0, "644")
 
 
-@pytest.mark.parametrize(("name", "mode"), [("x.tar", "w"), ("x.tar.gz", "w:gz"), ("x.bin", "w:bz2"), ("x.txz", "w:xz")])
+@pytest.mark.parametrize(
+    ("name", "mode"), [("x.tar", "w"), ("x.tar.gz", "w:gz"), ("x.bin", "w:bz2"), ("x.txz", "w:xz")]
+)
 def test_add_unpacks_archives_and_copy_does_not(lamina: Command, tmp_path: Path, name: str, mode: str) -> None:
     (tmp_path / "context").mkdir()
     archive(tmp_path / "context" / name, mode)
@@ -103,7 +107,7 @@ def test_names_that_are_not_utf_8_and_long_ones(lamina: Command, tmp_path: Path)
 
 def test_deletions_and_replacements_in_later_layers(lamina: Command, tmp_path: Path) -> None:
     text = """COPY tree /tree
-RUN rm -r /tree/gone /tree/file && mkdir /tree/file && rm -r /tree/opaque && mkdir /tree/opaque && echo n > /tree/opaque/n
+RUN rm -r /tree/gone /tree/file /tree/opaque && mkdir /tree/file /tree/opaque && echo n > /tree/opaque/n
 RUN ln /tree/opaque/n /tree/hard && chmod 600 /tree/kept && mknod /tree/pipe p
 """
     files = {"tree/gone/a": "a", "tree/file": "f", "tree/opaque/old": "o", "tree/kept": "k"}
@@ -126,7 +130,7 @@ def test_what_is_mounted_for_a_step_is_not_in_the_image(lamina: Command, tmp_pat
 
 
 def test_environment_of_a_step(lamina: Command, tmp_path: Path) -> None:
-    text = "ENV A=1 B=\"two words\"\nARG C\nARG D=d\nSHELL [\"/bin/sh\", \"-ec\"]\nRUN env | sort > /env; umask >> /env\n"
+    text = 'ENV A=1 B="two words"\nARG C\nARG D=d\nSHELL ["/bin/sh", "-ec"]\nRUN env | sort > /env; umask >> /env\n'
     context = project(tmp_path / "context", f"FROM busybox\n{text}")
     lamina.build(context, "-o", tmp_path / "out", "--build-arg", "C=c", "--ca-certs", "none").ok()
     lines = (tmp_path / "out/env").read_text().splitlines()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.support.command import Command, project
-from tests.support.runner_bench import give, ordinary_user
+from tests.support.runner_bench import USER, environment, give, ordinary_user
+
+AS_USER = Path(__file__).parents[1] / "support" / "as_user.py"
 
 TEXT = """FROM busybox
 RUN echo 'ann:x:1000:1001::/home/ann:/bin/sh' >> /etc/passwd && mkdir /home && chown 1000:1001 /home
@@ -37,13 +40,9 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture
 def rootless(place: Path, busybox_tar: Path) -> Command:
-    """The command as that user, with a store of theirs that holds `busybox`.
-
-    The user must be able to read the checkout and its Python.
-    """
-    user = ordinary_user()
-    become = ("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--")
-    lamina = Command(place / "store", become, {"HOME": str(place), "PYTHONDONTWRITEBYTECODE": "1"})
+    """The command as that user, with a store of theirs that holds `busybox`."""
+    env = {"HOME": str(place), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": environment()["PYTHONPATH"]}
+    lamina = Command(place / "store", (sys.executable, str(AS_USER), USER), env)
     with busybox_tar.open("rb") as tar:
         lamina.run("import", "-", "busybox", "--env", "PATH=/bin", stdin=tar.read()).ok()
     return lamina

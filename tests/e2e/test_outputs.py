@@ -95,7 +95,9 @@ def test_oci_layout_is_accepted_by_skopeo_and_umoci(lamina: Command, context: Pa
 def test_zstd_layers_are_accepted_by_skopeo(lamina: Command, context: Path, tmp_path: Path) -> None:
     archive = tmp_path / "x.tar"
     lamina.build(context, "-o", f"type=oci,dest={archive},compression=zstd").ok()
-    types = [one["mediaType"] for one in json.loads(tool("skopeo", "inspect", "--raw", f"oci-archive:{archive}"))["layers"]]
+    types = [
+        one["mediaType"] for one in json.loads(tool("skopeo", "inspect", "--raw", f"oci-archive:{archive}"))["layers"]
+    ]
     assert types[-1] == "application/vnd.oci.image.layer.v1.tar+zstd"
     tool("skopeo", "copy", f"oci-archive:{archive}", f"dir:{tmp_path / 'dir'}")
 
@@ -150,7 +152,7 @@ def test_save_and_load_keep_the_image(lamina: Command, context: Path, tmp_path: 
     assert other.run("run", "x:1").ok().out == SAYS
     other.verify()
     # It is a base like any other.
-    child = project(tmp_path / "child", "FROM x:1\nUSER root\nRUN cat /app/data > /copy\nCMD [\"cat /copy\"]\n")
+    child = project(tmp_path / "child", 'FROM x:1\nUSER root\nRUN cat /app/data > /copy\nCMD ["cat /copy"]\n')
     other.build(child, "-t", "child").ok()
     assert other.run("run", "child").out == "data\n"
 

@@ -101,7 +101,9 @@ def test_onbuild_fires_in_the_child_and_not_in_the_grandchild(lamina: Command, t
 
 
 def test_scratch_with_a_static_program(lamina: Command, tmp_path: Path) -> None:
-    folder = project(tmp_path / "project", 'FROM scratch\nCOPY busybox /\nENTRYPOINT ["/busybox", "echo"]\nCMD ["alone"]\n')
+    folder = project(
+        tmp_path / "project", 'FROM scratch\nCOPY busybox /\nENTRYPOINT ["/busybox", "echo"]\nCMD ["alone"]\n'
+    )
     shutil.copy("/bin/busybox", folder)
     lamina.build(folder, "-t", "alone").ok()
     assert lamina.run("run", "alone").ok().out == "alone\n"

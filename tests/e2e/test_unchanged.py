@@ -83,7 +83,7 @@ def replays(lamina: Command, *words: str | Path) -> bool:
 
 @pytest.mark.parametrize("words", [(), ("-t", "app:1", "--tag=app:2", "--label", "x=y"), ("-q", "--progress", "plain")])
 def test_a_replay_says_what_the_ordinary_way_says(ready: Command, old_context: Path, words: tuple[str, ...]) -> None:
-    line = ("build", *words, "--build-arg", "UNUSED=1", old_context)
+    line: tuple[str | Path, ...] = ("build", *words, "--build-arg", "UNUSED=1", old_context)
     ready.run(*line).ok()
     ordinary = ready.run(*line).ok()
     assert len(memos(ready)) == 1

@@ -79,7 +79,9 @@ def test_a_build_that_is_killed_at_any_moment_loses_nothing_and_leaves_nothing(
     duration = time.monotonic() - started
     for number in range(5):
         # Each round builds something new from the first step on.
-        (context / "Dockerfile").write_text(TEXT.replace("done > done", f"done{number} > done").replace("0.05", f"0.0{5 + number}"))
+        (context / "Dockerfile").write_text(
+            TEXT.replace("done > done", f"done{number} > done").replace("0.05", f"0.0{5 + number}")
+        )
         (context / "data/0").write_text(f"{seed} {number}\n")
         delay = moments.uniform(0.1, duration)
         process = lamina.start("build", context)

@@ -68,8 +68,8 @@ def test_different_builds_at_once_are_each_right_and_share_their_steps(lamina: C
 
 def test_images_are_equal_to_those_of_a_build_alone(lamina: Command, tmp_path: Path, busybox_tar: Path) -> None:
     contexts = [context_of(tmp_path / f"{place}", f"own {place}\n") for place in range(2)]
-    for one in [lamina.start("build", "-t", f"x{place}", context) for place, context in enumerate(contexts)]:
-        finish(one).ok()
+    for running in [lamina.start("build", "-t", f"x{place}", context) for place, context in enumerate(contexts)]:
+        finish(running).ok()
     alone = Command(tmp_path / "alone")
     alone.run("import", busybox_tar, "busybox", "--env", "PATH=/bin", "--cmd", '["sh"]').ok()
     for place, context in enumerate(contexts):

@@ -107,7 +107,7 @@ def perform(runner: Runner, step: Step) -> Outcome:
 
 
 def become(name: str, needed: list[str]) -> None:
-    """Run this program again as another user, in a mount namespace where it can reach `needed` paths.
+    """Become another user, in a mount namespace where they can reach `needed` paths; then only exec is of use.
 
     The interpreter or the checkout may lie below a home directory that is closed to others.
     """
@@ -130,12 +130,12 @@ def become(name: str, needed: list[str]) -> None:
     os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
     os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
     os.environ["PYTHONPATH"] = os.pathsep.join(part for part in sys.path if part)
-    os.execv(sys.executable, [sys.executable, __file__, sys.argv[1]])
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 2:
         become(sys.argv[2], [sys.base_prefix, str(Path(__file__).parents[2])])
+        os.execv(sys.executable, [sys.executable, __file__, sys.argv[1]])
     orders = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Orders)
     chosen = choose(orders.runtime)
     print(msgspec.json.encode([perform(chosen, step) for step in orders.steps]).decode())  # noqa: T201

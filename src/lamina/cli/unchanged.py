@@ -184,30 +184,33 @@ def identity(path: str) -> list[Any] | None:
 
 
 def fingerprint(directory: str, visited: Iterable[str], limit: int | None) -> str | None:
-    """A hash over everything that stat says of these directories (relative to `directory`) and all entries in them.
+    """A hash over all that stat says of these directories (relative to `directory`) and of the entries in them.
 
     None as soon as something was changed at `limit` (nanoseconds since the epoch) or later. Raises OSError.
+
+    A directory counts as an entry by its name alone: either it is one of `visited` itself, or the ignore rules keep it
+    out with all that is below it, and then its times (those of `.git`, say) mean nothing.
     """
     state = hashlib.sha256()
     for name in sorted(visited):
         path = os.path.join(directory, name) if name else directory
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            found = [(name, *_numbers(os.fstat(descriptor)))]
+            own = _numbers(os.fstat(descriptor))
+            folders: list[str] = []
+            found = []
             with os.scandir(descriptor) as entries:
-                # Written out, since this line is all that a replay of a large context does.
-                found += sorted(
-                    [
-                        (entry.name, s.st_dev, s.st_ino, s.st_mode, s.st_size, s.st_mtime_ns, s.st_ctime_ns)
-                        for entry in entries
-                        for s in (entry.stat(follow_symlinks=False),)
-                    ]
-                )
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.name)
+                        continue
+                    s = entry.stat(follow_symlinks=False)  # no call of `_numbers`: a large context is all in this loop
+                    found.append((entry.name, s.st_dev, s.st_ino, s.st_mode, s.st_size, s.st_mtime_ns, s.st_ctime_ns))
         finally:
             os.close(descriptor)
-        if limit is not None and any(max(one[-2:]) >= limit for one in found):
+        if limit is not None and (max(own[-2:]) >= limit or any(max(one[-2:]) >= limit for one in found)):
             return None
-        state.update(repr(found).encode())
+        state.update(repr((name, own, sorted(folders), sorted(found))).encode())
     return state.hexdigest()
 
 

@@ -218,6 +218,25 @@ def same_stat(path: Path) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
+def become_file(path: Path) -> None:
+    path.rename(path.parent.parent / "elsewhere")
+    path.write_text("")
+
+
+def relink(path: Path, target: str) -> None:
+    path.unlink()
+    path.symlink_to(target)
+
+
+def replaced(path: Path) -> None:
+    """The same files in another directory of the same name."""
+    old = path.rename(path.with_name("old"))
+    path.mkdir()
+    for file in list(old.iterdir()):
+        file.rename(path / file.name)
+    old.rmdir()
+
+
 EDITS: dict[str, Callable[[Path], object]] = {
     "content, with size and mtime restored": lambda tree: same_stat(tree / "a.txt"),
     "content deep below a negation": lambda tree: (tree / "keep/deep/two.txt").write_text("6"),
@@ -226,17 +245,15 @@ EDITS: dict[str, Callable[[Path], object]] = {
     "rename": lambda tree: (tree / "a.txt").rename(tree / "c.txt"),
     "removed": lambda tree: (tree / "keep/one.txt").unlink(),
     "added below a negation": lambda tree: (tree / "keep/deep/new.txt").write_text(""),
+    "an ignored directory added": lambda tree: (tree / "more").mkdir(),
+    "an ignored directory became a file": lambda tree: become_file(tree / "out"),
     "added directory": lambda tree: (tree / "keep/new").mkdir(),
     "an ignored file": lambda tree: (tree / "b.txt").write_text("6"),
-    "link re-pointed": lambda tree: ((tree / "link").unlink(), (tree / "link").symlink_to("b.txt")),
+    "link re-pointed": lambda tree: relink(tree / "link", "b.txt"),
     "touch": lambda tree: os.utime(tree / "a.txt"),
     "an extended attribute": lambda tree: os.setxattr(tree / "a.txt", "user.x", b"1"),
     "a hard link to a file": lambda tree: os.link(tree / "a.txt", tree.parent / "outside"),
-    "a replaced directory": lambda tree: (
-        (tree / "keep/deep").rename(tree.parent / "deep"),
-        (tree / "keep/deep").mkdir(),
-        *[path.rename(tree / "keep/deep" / path.name) for path in list((tree.parent / "deep").iterdir())],
-    ),
+    "a replaced directory": lambda tree: replaced(tree / "keep/deep"),
 }
 
 
@@ -254,6 +271,8 @@ def test_what_the_scan_did_not_enter_does_not_count(tree: Path) -> None:
     directories = visited(tree)
     before = fingerprint(str(tree), directories, None)
     (tree / "out/x.txt").write_text("anything")
+    (tree / "out/new").mkdir()
+    (tree / "out").chmod(0o700)
     assert fingerprint(str(tree), directories, None) == before
 
 

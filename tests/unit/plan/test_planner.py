@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from lamina.diagnostics import BuildFailure
@@ -15,16 +17,16 @@ from lamina.plan.steps import CopyOp, ImageRef, MetaOp, Missing, Plan, PlanOptio
 LINUX = Platform("linux", "amd64")
 
 
-def options(**changes: object) -> PlanOptions:
-    return PlanOptions(platform=LINUX, build_platform=LINUX, **changes)  # type: ignore[arg-type]
+def options(**changes: Any) -> PlanOptions:
+    return PlanOptions(platform=LINUX, build_platform=LINUX, **changes)
 
 
-def image(**config: object) -> ImageConfig:
-    runtime = RuntimeConfig(env=("PATH=/usr/bin",), **config)  # type: ignore[arg-type]
+def image(**config: Any) -> ImageConfig:
+    runtime = RuntimeConfig(env=("PATH=/usr/bin",), **config)
     return ImageConfig("amd64", "linux", RootFS("layers", ()), config=runtime, history=(History(created_by="base"),))
 
 
-def plan(text: str, *, base: ImageConfig | None = None, **changes: object) -> Plan:
+def plan(text: str, *, base: ImageConfig | None = None, **changes: Any) -> Plan:
     dockerfile = parse(text.encode(), "Dockerfile")
     images: dict[ImageRef, ImageConfig] = {}
     while isinstance(made := make_plan(dockerfile, options(**changes), images), Missing):
@@ -32,13 +34,13 @@ def plan(text: str, *, base: ImageConfig | None = None, **changes: object) -> Pl
     return made
 
 
-def only_run(text: str, **changes: object) -> RunOp:
+def only_run(text: str, **changes: Any) -> RunOp:
     steps = [step.op for stage in plan(text, **changes).stages for step in stage.steps]
     (run,) = [op for op in steps if isinstance(op, RunOp)]
     return run
 
 
-def failure(text: str, **changes: object) -> BuildFailure:
+def failure(text: str, **changes: Any) -> BuildFailure:
     with pytest.raises(BuildFailure) as caught:
         plan(text, **changes)
     return caught.value
@@ -225,10 +227,14 @@ def test_onbuild_of_a_parent_stage_fires_too() -> None:
 
 
 def test_metadata_instructions() -> None:
-    config = plan(
-        "FROM b\nLABEL a=1 b=\"two words\"\nEXPOSE 80 53/UDP 8000-8002\nUSER app\nVOLUME /data /logs\n"
-        "STOPSIGNAL SIGINT\nHEALTHCHECK --interval=1m30s --retries=3 CMD curl localhost\n"
-    ).stages[0].config
+    config = (
+        plan(
+            'FROM b\nLABEL a=1 b="two words"\nEXPOSE 80 53/UDP 8000-8002\nUSER app\nVOLUME /data /logs\n'
+            "STOPSIGNAL SIGINT\nHEALTHCHECK --interval=1m30s --retries=3 CMD curl localhost\n"
+        )
+        .stages[0]
+        .config
+    )
     assert config.labels == {"a": "1", "b": "two words"}
     assert set(config.exposed_ports) == {"80/tcp", "53/udp", "8000/tcp", "8001/tcp", "8002/tcp"}
     assert (config.user, config.stop_signal, set(config.volumes)) == ("app", "SIGINT", {"/data", "/logs"})
@@ -243,7 +249,7 @@ def test_healthcheck_none_and_maintainer() -> None:
 
 
 def test_history_is_written_as_docker_writes_it() -> None:
-    steps = plan("FROM b\nARG V=1\nRUN make\nENV A=b\nCMD [\"a\", \"b\"]\n").stages[0].steps
+    steps = plan('FROM b\nARG V=1\nRUN make\nENV A=b\nCMD ["a", "b"]\n').stages[0].steps
     assert [step.history.created_by for step in steps] == [
         "ARG V=1",
         "RUN |1 V=1 /bin/sh -c make # buildkit",
