@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.command import Command, project
-from tests.support.runner_bench import USER, environment, give, ordinary_user
+from tests.support.runner_bench import USER, environment, give, ordinary_user, wait_for
 
 AS_USER = Path(__file__).parents[1] / "support" / "as_user.py"
 
@@ -35,7 +35,13 @@ def place() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder)
+        wait_for(lambda: _removed(folder))
+
+
+def _removed(folder: Path) -> bool:
+    """Try to delete: the process that syncs a store after a build may still write there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def test_stages_that_need_nothing_of_each_other_are_built_side_by_side(lamina: C
     stages = "".join(f"FROM busybox AS s{number}\nRUN sleep 1; echo {number} > /f{number}\n" for number in range(3))
     copies = "".join(f"COPY --from=s{number} /f{number} /\n" for number in range(3))
     done = lamina.build(project(tmp_path / "project", f"{stages}FROM busybox\n{copies}CMD cat /f*"), "-t", "x")
-    assert done.result["seconds"] < 2.5
+    assert done.result["seconds"] < 2.5  # one after the other they take more than 3
     assert lamina.run("run", "x").out == "0\n1\n2\n"
 
 
@@ -87,7 +87,7 @@ def test_a_failing_stage_stops_the_others(lamina: Command, tmp_path: Path) -> No
     assert "'RUN sleep 0.3; false' did not succeed" in done.err
     outcomes = {event["outcome"] for event in done.events if event["event"] == "ended"}
     assert {"failed", "canceled"} <= outcomes
-    assert max(event["time"] for event in done.events) - done.events[0]["time"] < 3
+    assert max(event["time"] for event in done.events) - done.events[0]["time"] < 10
 
 
 def test_onbuild_fires_in_the_child_and_not_in_the_grandchild(lamina: Command, tmp_path: Path) -> None:

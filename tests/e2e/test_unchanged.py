@@ -22,7 +22,7 @@ from tests.support.command import PROGRAM, Command, write
 from lamina import api
 from lamina.cli import unchanged
 from lamina.cli.build import configure
-from lamina.cli.options import Parser, pairs
+from lamina.cli.options import Parser
 from lamina.cli.remember import begin
 
 DOCKERFILE = """ARG BASE=base
@@ -149,7 +149,8 @@ def test_an_ordinary_user_may_not_be_answered_from_roots_memo(old_context: Path,
 class Project:
     """A context and a store, built in children of this process, which cost a fork and no start of Python."""
 
-    def __init__(self, folder: Path, lamina: Command) -> None:
+    def __init__(self, folder: Path, lamina: Command, *, outside: bool) -> None:
+        """With `outside`, the Dockerfile and its own ignore file stand in another folder."""
         self.context = folder / "context"
         self.link = folder / "link"
         self.lamina = lamina
@@ -157,7 +158,15 @@ class Project:
         write(self.context, FILES)
         (self.context / "src/link").symlink_to("one.txt")
         self.link.symlink_to("context")
+        self.outside = folder / "elsewhere" if outside else None
+        if self.outside is not None:
+            write(self.outside, {"Dockerfile": DOCKERFILE})
+            self.words += ["-f", str(self.outside / "Dockerfile")]
         self.environment = {"LAMINA_ROOT": str(lamina.root)}
+
+    @property
+    def dockerfile(self) -> Path:
+        return (self.outside or self.context) / "Dockerfile"
 
     def ordinary(self) -> dict[str, Any]:
         """The ordinary way; three seconds are added to the clock, so that a memo is written of young files."""
@@ -171,9 +180,7 @@ class Project:
         arguments = parser.parse_args(self.words, argparse.Namespace(words=tuple(self.words)))
         memory = begin(arguments, os.environ, time.time_ns() + 3_000_000_000)
         assert memory is not None
-        result = api.build(
-            arguments.context, tags=arguments.tag, build_args=pairs(arguments.build_arg, "x"), after=memory.note
-        )
+        result = api.build(arguments.context, dockerfile=arguments.file, tags=arguments.tag, after=memory.note)
         steps = [step for stage in result.stages for step in stage.steps if step.outcome != "metadata"]
         return {"image": result.image_id, "cached": all(step.outcome == "cached" for step in steps)}
 
@@ -276,7 +283,7 @@ def edit_rules(random: random.Random, project: Project) -> None:
 
 
 def edit_own_rules(random: random.Random, project: Project) -> None:
-    path = project.context / "Dockerfile.dockerignore"
+    path = project.dockerfile.with_name("Dockerfile.dockerignore")
     if path.exists():
         path.unlink()
     else:
@@ -285,11 +292,11 @@ def edit_own_rules(random: random.Random, project: Project) -> None:
 
 def edit_dockerfile(random: random.Random, project: Project) -> None:
     label = random.choice(["LABEL a=b", "LABEL a=c", "LABEL a=d"])
-    (project.context / "Dockerfile").write_text(DOCKERFILE.replace("LABEL a=b", label))
+    project.dockerfile.write_text(DOCKERFILE.replace("LABEL a=b", label))
 
 
 def edit_dockerfile_unseen(random: random.Random, project: Project) -> None:
-    path = project.context / "Dockerfile"
+    path = project.dockerfile
     status = path.stat()
     path.write_text(DOCKERFILE.replace("a=b", f"a={random.choice('xyz')}"))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -360,7 +367,7 @@ def test_whenever_a_replay_answers_the_ordinary_way_would_have_said_the_same(
 ) -> None:
     shutil.copy(busybox_tar, tmp_path / "base.tar")
     ready.run("import", busybox_tar, "other", "--env", "OTHER=1").ok()
-    project = Project(tmp_path, ready)
+    project = Project(tmp_path, ready, outside=seed == 0)
     chance = random.Random(seed)
     edits = [edit for edit in EDITS for _ in range(ROUNDS // 2)]
     chance.shuffle(edits)
