@@ -6,12 +6,13 @@ imported.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from lamina.diagnostics import BuildFailure
+from lamina.diagnostics import BuildFailure, exit_code
 
 #: Command → (module, what `lamina --help` says of it), in the order of that page.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -56,6 +57,12 @@ def run(words: Sequence[str]) -> int:
         # The reader of our output went away (`lamina images | head`): nothing to say, and nobody to say it to.
         sys.stderr.close()
         return 141
+    except Exception as error:
+        if os.environ.get("LAMINA_DEBUG"):
+            raise
+        print(f"error: lamina failed: {type(error).__name__}: {error}", file=sys.stderr)
+        print("  hint: this is a bug; LAMINA_DEBUG=1 shows where it happened\n  [internal-bug]", file=sys.stderr)
+        return exit_code("internal-bug")
 
 
 def help_page() -> str:

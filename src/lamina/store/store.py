@@ -130,8 +130,11 @@ class Alone:
 
 def settle_main() -> None:
     """The process that `durability.settle_later` starts; its argument is the root."""
+    root = Path(sys.argv[1])
+    if not (root / "format").exists():
+        return  # the store was deleted meanwhile, and must not be made anew
     try:
-        layout = open_layout(Path(sys.argv[1]))
+        layout = open_layout(root)
         # Not as a user of the store: garbage collection need not wait for this.
         index = Index(layout.index)
         try:

@@ -106,3 +106,19 @@ def test_an_interrupt_has_no_traceback(doomed: ModuleType, capsys: pytest.Captur
 def test_a_commands_status_is_passed_on(doomed: ModuleType) -> None:
     doomed.run = lambda arguments: 11  # type: ignore[attr-defined]
     assert run(["doctor"]) == 11
+
+
+def test_a_bug_is_said_to_be_one_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(name: str, rest: object) -> int:
+        raise TypeError("no such thing")
+
+    monkeypatch.setattr("lamina.cli.main._command", broken)
+    monkeypatch.delenv("LAMINA_DEBUG", raising=False)
+    assert run(["build"]) == 70
+    said = capsys.readouterr().err
+    assert "TypeError: no such thing" in said and "[internal-bug]" in said and "Traceback" not in said
+    monkeypatch.setenv("LAMINA_DEBUG", "1")
+    with pytest.raises(TypeError):
+        run(["build"])
