@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import shutil
 import subprocess
 import time
@@ -105,24 +106,36 @@ def test_sigkill_of_lamina_leaves_neither_process_nor_mount(bench: Bench) -> Non
 def test_an_interactive_step_has_the_terminal_and_its_interrupts(bench: Bench) -> None:
     script = "trap 'echo interrupted' INT; tty -s && echo ready; while ! read x; do :; done; echo got $x; exit 9"
     command = bench.command(bench.step(script, interactive=True))
+    # The session's leader stays until what was printed is read: a terminal whose leader ends drops what it still holds.
+    leader = ["setsid", "--ctty", "sh", "-c", 'trap : INT; "$@"; code=$?; sleep 1; exit $code', "leader"]
     ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        ["setsid", "--ctty", *command],
-        env=environment(),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    ) as lamina:
+    with subprocess.Popen([*leader, *command], env=environment(), stdin=theirs, stdout=theirs, stderr=theirs) as lamina:
         os.close(theirs)
         seen = b""
-        for expected, keys in ((b"ready", b"\x03"), (b"interrupted", b"word\n"), (b"got word", b"")):
-            while expected not in seen:
-                seen += os.read(ours, 4096)
+        for keys, expected in (
+            (b"", b"ready"),
+            (b"\x03", b"interrupted"),
+            (b"word\n", b"got word"),
+            (b"", b'"code":9'),
+        ):
             os.write(ours, keys)
-        while b'"code":9' not in seen:
-            seen += os.read(ours, 4096)
+            # A shell looks for signals before it waits for input: one that comes between is heard at the next.
+            seen = _read_until(ours, expected, seen, again=keys if keys == b"\x03" else b"")
         assert lamina.wait(10) == 0
     os.close(ours)
+
+
+def _read_until(terminal: int, expected: bytes, seen: bytes, again: bytes) -> bytes:
+    """Read on until `expected` was seen, for half a minute at most; types `again` after each silent second."""
+    silent = 0
+    while expected not in seen:
+        if select.select([terminal], [], [], 1)[0]:
+            seen += os.read(terminal, 4096)
+            continue
+        silent += 1
+        assert silent < 30, f"{expected!r} never came after {seen!r}"
+        os.write(terminal, again)
+    return seen
 
 
 def unique() -> str:
