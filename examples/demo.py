@@ -295,6 +295,8 @@ def say(text: str) -> None:
 
 def main() -> int:
     """Play the demo in a directory that is deleted afterwards."""
+    # A shell that starts this in the background makes it ignore ctrl-C, and so all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     start = time.monotonic()
     CACHE.mkdir(exist_ok=True)
     with TemporaryDirectory(prefix="demo-", dir=CACHE) as work:
