@@ -77,7 +77,12 @@ class DirectoryContext:
         return self.__dict__.get("scanned")
 
     def still(self, directory: str) -> bool:
-        """Whether `directory` is the context and all of it is as the scan saw it, if there was one: scans again."""
+        """Whether `directory` is the context and all of it is as the scan saw it, if there was one: scans again.
+
+        For when a build is over: what was digested is let go first, for the second scan needs the room.
+        """
+        self._digested.clear()
+        self.__dict__.pop("_cache", None)  # saved when it learnt something; made anew if it is asked for
         if not os.path.samestat(os.stat(directory), os.fstat(self._root)):
             return False
         return self.seen is None or (not self.seen.unreadable and scan(self._root, self.rules) == self.seen)
