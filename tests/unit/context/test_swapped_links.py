@@ -90,8 +90,9 @@ def test_a_walk_during_constant_swapping_stays_inside(root: Path) -> None:
     thread = threading.Thread(target=flip)
     thread.start()
     try:
-        until, seen = time.monotonic() + 0.7, set()
-        while time.monotonic() < until:
+        began, seen = time.monotonic(), set()
+        # On a busy machine the swapping leaves a whole directory only now and then.
+        while time.monotonic() < began + (0.7 if "a/b/file" in seen else 30):
             with DirectoryContext(root) as context:
                 # What nobody touches is there every time, whatever happens beside it.
                 assert {"z", "z/other"} <= {record.path for record in context.entries()}
