@@ -24,6 +24,7 @@ class Session:
         self._directory: Path | None = None
         self._owner: FileLock | None = None
         self._numbers = itertools.count()
+        self._sweepers: list[threading.Thread] = []
 
     def fresh(self) -> Path:
         """A path that does not exist yet, on the file system of the layers. Raises BuildFailure."""
@@ -52,8 +53,21 @@ class Session:
                 path.rename(trash)
             remove_tree(trash)
 
+    def sweep(self, path: Path) -> None:
+        """Delete a workspace that is done with, while the next step runs: it costs what a short step does. What cannot
+        be deleted goes with the session, or at the next start."""
+        sweeper = threading.Thread(target=_sweep, args=(path,), name="sweep")
+        sweeper.start()
+        self._sweepers.append(sweeper)
+
+    def swept(self) -> None:
+        """Wait until what `sweep` was given is gone."""
+        while self._sweepers:
+            self._sweepers.pop().join()
+
     def close(self) -> None:
         """Delete the directory with all that is in it."""
+        self.swept()
         with self._guard:
             directory, self._directory = self._directory, None
             owner, self._owner = self._owner, None
@@ -62,6 +76,12 @@ class Session:
                 remove_tree(directory)
         if owner is not None:
             owner.close()
+
+
+def _sweep(path: Path) -> None:
+    with suppress(OSError):
+        if not has_mounts(path):
+            remove_tree(path)
 
 
 def recover(layout: Layout) -> int:

@@ -8,7 +8,7 @@ import stat
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from lamina.ports import Snapshot, Workspace
 from lamina.store.failures import explained
 from lamina.store.index import Index
 from lamina.store.layout import Layout
-from lamina.store.remove import has_mounts, remove_tree
 from lamina.store.session import Session
 
 #: Recomputes the diff ID of a layer directory that lamina built.
@@ -143,7 +142,7 @@ class Snapshots:
     # --- making ------------------------------------------------------------------------------------------------------
     @contextmanager
     def begin(self, parent: ChainID | None) -> Iterator[Workspace]:
-        """A workspace above `parent`, deleted when the block ends unless it was committed.
+        """A workspace above `parent`, deleted after the block unless it was committed.
 
         The new root directory has mode and owner of the one below, because overlayfs shows the topmost one's.
         """
@@ -160,9 +159,7 @@ class Snapshots:
                 work.upper.chmod(status.st_mode & 0o7777 if status else 0o755)
             yield work
         finally:
-            with suppress(OSError):  # left to `recover`; must not hide what went wrong in the block
-                if not has_mounts(place):
-                    remove_tree(place)
+            self._session.sweep(place)
 
     def commit(
         self, work: Workspace, parent: ChainID | None, diff_id: DiffID, size: int | None, *, built: bool = True

@@ -35,10 +35,12 @@ def test_a_workspace_goes_unless_committed(store: Store) -> None:
     with store.snapshots.begin(None) as work:
         assert {path.is_dir() for path in (work.upper, work.work, work.scratch)} == {True}
         assert work.upper.stat().st_dev == store.layout.layers.stat().st_dev
+    store.session.swept()
     assert not work.upper.parent.exists()
     with pytest.raises(RuntimeError), store.snapshots.begin(None) as work:
         (work.upper / "file").write_text("x")
         raise RuntimeError
+    store.session.swept()
     assert not work.upper.parent.exists()
     assert list(store.layout.layers.iterdir()) == []
 
@@ -115,6 +117,7 @@ def test_overlay_can_mount_a_stack_and_its_workspace(store: Store) -> None:
             subprocess.run(["umount", merged], check=True)
         top = store.snapshots.commit(work, base.chain_id, DiffID(a_digest("whiteout")), 0)
     assert stat.S_ISCHR((top.layer / "file").lstat().st_mode)
+    store.session.swept()
     assert not work.upper.parent.exists()
 
 
