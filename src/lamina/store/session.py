@@ -62,8 +62,8 @@ class Session:
 
     def swept(self) -> None:
         """Wait until what `sweep` was given is gone."""
-        while self._sweepers:
-            self._sweepers.pop().join()
+        for sweeper in tuple(self._sweepers):
+            sweeper.join()
 
     def close(self) -> None:
         """Delete the directory with all that is in it."""

@@ -158,8 +158,11 @@ class Snapshots:
                     os.chown(work.upper, status.st_uid, status.st_gid)
                 work.upper.chmod(status.st_mode & 0o7777 if status else 0o755)
             yield work
-        finally:
+        except BaseException:
             self._session.sweep(place)
+            self._session.swept()  # at once: the disk may be full of it
+            raise
+        self._session.sweep(place)
 
     def commit(
         self, work: Workspace, parent: ChainID | None, diff_id: DiffID, size: int | None, *, built: bool = True
