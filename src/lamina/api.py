@@ -6,7 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import msgspec
@@ -23,6 +23,7 @@ from lamina.engine.request import BuildRequest, BuildResult
 from lamina.events import Reporter
 from lamina.plan.steps import PlanOptions
 from lamina.ports import Mount
+from lamina.report.logfile import LogFile
 from lamina.report.plain import PlainReporter
 from lamina.report.tee import Tee
 from lamina.store.builds import Build
@@ -69,7 +70,8 @@ def build(
             build=identity,
             dockerfile=text,
             file=name,
-            project=f"{os.path.realpath(directory)}:{name}",
+            # However the user spells the two paths, it is the same project.
+            project=f"{os.path.realpath(directory)}:{os.path.realpath(path) if path else name}",
             options=PlanOptions(
                 platform=read_platform(platform),
                 build_platform=host_platform(),
@@ -103,7 +105,7 @@ def _logged_build(request: BuildRequest, shop: Workshop, context: DirectoryConte
     log = shop.store.layout.logs / f"{request.build}.log"
     started, result = time.time(), None
     try:
-        with log.open("w", encoding="utf-8", errors="surrogateescape") as stream:
+        with LogFile(log) as stream:
             result = run_build(request, shop.world(context), Tee(reporter, PlainReporter(stream)))
         return result
     except BuildFailure as failure:
@@ -111,18 +113,20 @@ def _logged_build(request: BuildRequest, shop: Workshop, context: DirectoryConte
             raise failure.with_log(str(log)) from None
         raise
     finally:
-        shop.store.builds.add(
-            Build(
-                id=request.build,
-                project=request.project,
-                started=started,
-                seconds=time.time() - started,
-                result="done" if result else "failed",
-                image=result.image_id if result else None,
-                decisions=msgspec.Raw(msgspec.json.encode(result.stages if result else [])),
-                log=log.name,
+        # What a full disk says here must not stand before what the build said.
+        with suppress(BuildFailure):
+            shop.store.builds.add(
+                Build(
+                    id=request.build,
+                    project=request.project,
+                    started=started,
+                    seconds=time.time() - started,
+                    result="done" if result else "failed",
+                    image=result.image_id if result else None,
+                    decisions=msgspec.Raw(msgspec.json.encode(result.stages if result else [])),
+                    log=log.name,
+                )
             )
-        )
 
 
 def _read_dockerfile(

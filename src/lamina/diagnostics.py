@@ -83,6 +83,12 @@ class BuildFailure(Exception):
             self.diagnostic = replace(self.diagnostic, span=span)
         return self
 
+    def about(self, what: str) -> BuildFailure:
+        """This failure with what it concerns in front, such as the name of an archive; not if it is named already."""
+        if what not in self.diagnostic.message:
+            self.diagnostic = replace(self.diagnostic, message=f"{what}: {self.diagnostic.message}")
+        return self
+
     def with_log(self, path: str) -> BuildFailure:
         """This failure with the place of the build's log in its hint."""
         log = f"the whole output is in {path}"

@@ -293,13 +293,6 @@ class ImageSource(Protocol):
         """Fetch and unpack whatever is missing of the image's layers; returns the top of its stack."""
 
 
-class Clock(Protocol):
-    def now(self) -> float:
-        """Seconds since the epoch."""
-
-    def monotonic(self) -> float: ...
-
-
 class ImageEntry(Struct, frozen=True):
     """An image of the store. `manifest` is the platform manifest's digest if it came from a registry or an archive;
     `layers` its compressed blobs then."""
@@ -316,7 +309,7 @@ class Catalog(Protocol):
     def add(self, entry: ImageEntry, references: Sequence[Reference], created: float) -> None: ...
 
 
-class Defaults(Struct, frozen=True):
+class Limits(Struct, frozen=True):
     """Limits that keep hostile input from filling a disk: bytes unpacked of one layer, entries of one layer."""
 
     max_layer_bytes: int = field(default=64 << 30)

@@ -140,3 +140,13 @@ def test_dockerfile_from_standard_input(lamina: Command, context: Path) -> None:
     done = lamina.build(context, "-f", "-", stdin=TEXT.encode())
     assert done.verdicts() == {}
     assert done.image == lamina.build(context).image
+
+
+def test_the_project_is_known_however_its_path_is_spelled(
+    lamina: Command, context: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cause of a miss is found in what was built under another spelling of the same directory."""
+    (context / "data").write_text("other\n")
+    monkeypatch.chdir(context)
+    row = lamina.build(Path()).row(COPY)
+    assert row.verdict == "CHANGED" and row.cause is not None and row.cause["files"][0]["path"] == "data"

@@ -15,13 +15,13 @@ from tests.support.layer_trees import directory, entry, facts, hard_link, link, 
 
 from lamina.diagnostics import BuildFailure
 from lamina.image.unpack import Unpacker
-from lamina.ports import Defaults
+from lamina.ports import Limits
 
 Entry = tuple[tarfile.TarInfo, bytes]
 GOOD = tar_of(directory("d"), entry("d/f", data=b"content" * 500), link("l", "d/f"))
 
 
-def attack(tmp_path: Path, data: bytes, compression: str = "uncompressed", limits: Defaults | None = None) -> str:
+def attack(tmp_path: Path, data: bytes, compression: str = "uncompressed", limits: Limits | None = None) -> str:
     """Unpack beside a file to protect; returns the refusal's reference, or an empty text."""
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -222,13 +222,13 @@ def test_bombs_stop_at_the_limit(tmp_path: Path, compression: str) -> None:
     assert len(bomb) < 100_000
     head = header(size=b"%011o\0" % len(zeros))
     packed_head = gzip.compress(head) if compression == "gzip" else zstandard.ZstdCompressor().compress(head)
-    assert attack(tmp_path, packed_head + bomb, compression, Defaults(max_layer_bytes=8 << 20)) == "image-too-large"
+    assert attack(tmp_path, packed_head + bomb, compression, Limits(max_layer_bytes=8 << 20)) == "image-too-large"
     assert (tmp_path / "in/upper/f").stat().st_size <= 8 << 20
 
 
 def test_too_many_entries(tmp_path: Path) -> None:
     data = tar_of(*(entry(f"{number}") for number in range(50)))
-    assert attack(tmp_path, data, limits=Defaults(max_layer_entries=20)) == "image-too-large"
+    assert attack(tmp_path, data, limits=Limits(max_layer_entries=20)) == "image-too-large"
     assert len(facts(tmp_path / "in/upper")) == 20
 
 

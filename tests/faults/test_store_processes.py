@@ -121,14 +121,14 @@ def test_garbage_collection_waits_for_nobody(tmp_path: Path) -> None:
     try:
         with Store.open(root) as store:
             with pytest.raises(BuildFailure) as caught:
-                gc.collect(store)
+                gc.prune(store)
             assert caught.value.diagnostic.reference == "store-busy"
-            assert gc.collect(store, dry_run=True).layers == 1
+            assert gc.prune(store, dry_run=True).layers == 1
             assert layer.layer.is_dir()
     finally:
         holder.kill()
         holder.communicate()
     with Store.open(root) as store:
-        assert gc.collect(store).layers == 1
+        assert gc.prune(store).layers == 1
         assert not layer.layer.exists()
         store.records.add(a_record("still usable"))

@@ -57,3 +57,10 @@ def test_references_in_the_source_belong_to_a_family() -> None:
     # The family of an f-string is the text before its first dash or brace; one that begins with a brace tells nothing.
     families = {name: re.split(r"[-{]", name)[0] for name in found if not name.startswith("{")}
     assert {name: found[name] for name, family in families.items() if family not in FAMILIES} == {}
+
+
+def test_a_failure_says_what_it_is_about_once() -> None:
+    failure = BuildFailure("image-bad-tar", "it is no tar", hint="h")
+    assert failure.about("x.tar").diagnostic.message == "x.tar: it is no tar"
+    assert failure.about("x.tar").diagnostic.message == "x.tar: it is no tar"
+    assert failure.diagnostic.hint == "h"

@@ -43,10 +43,14 @@ def _opened(file: str) -> Iterator[BinaryIO]:
         yield sys.stdin.buffer
         return
     try:
-        with Path(file).open("rb") as stream:
-            yield stream
+        stream = Path(file).open("rb")  # noqa: SIM115 — the try is for the opening alone
     except OSError as error:
         raise BuildFailure("image-unreadable", f"cannot read {file}", cause=error.strerror) from None
+    with stream:
+        try:
+            yield stream
+        except BuildFailure as failure:
+            raise failure.about(file) from None
 
 
 def _command(text: str | None) -> tuple[str, ...] | None:

@@ -22,12 +22,12 @@ def configure(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     with workshop(store_root(arguments.root)) as shop:
-        path = Path(arguments.input)
+        path, shown = Path(arguments.input), arguments.input
         if arguments.input == "-":
-            path = shop.store.session.fresh()
+            path, shown = shop.store.session.fresh(), "standard input"
             with path.open("wb") as spool:
                 shutil.copyfileobj(sys.stdin.buffer, spool, 1 << 20)
-        for image_id, names in load_archive(shop, path, platform(arguments.platform)):
+        for image_id, names in load_archive(shop, path, platform(arguments.platform), shown):
             if not arguments.quiet:
                 print(f"Loaded image: {', '.join(names) or image_id}")
     return 0

@@ -21,7 +21,7 @@ from lamina.oci.manifest import Index, Manifest, encode_manifest, select_platfor
 from lamina.oci.mediatypes import OCI_CONFIG, OCI_MANIFEST
 from lamina.oci.platform import Platform
 from lamina.oci.reference import Reference, parse_reference
-from lamina.ports import BaseImage, Defaults, ImageEntry
+from lamina.ports import BaseImage, ImageEntry, Limits
 
 _CHUNK = 1 << 20
 
@@ -41,7 +41,7 @@ def import_root(
     """
     _ = shop.rung  # entered before there are threads that compress
     start = stream.read(_CHUNK)
-    limit = Defaults().max_layer_bytes
+    limit = Limits().max_layer_bytes
     tar = Decompressed(_Rejoined(start, stream), detect(start), limit)
     with shop.store.blobs.writer() as writer, LayerCompressor("gzip", writer.write) as compressor:
         while piece := tar.read(_CHUNK):
@@ -59,20 +59,24 @@ def import_root(
     return _keep(shop, encode_config(config), (layer.descriptor,), names)
 
 
-def load_archive(shop: Workshop, path: Path, platform: Platform) -> list[tuple[Digest, tuple[str, ...]]]:
-    """Take in all images of an archive or layout that are for `platform`; returns their IDs and names.
+def load_archive(shop: Workshop, path: Path, platform: Platform, shown: str) -> list[tuple[Digest, tuple[str, ...]]]:
+    """Take in all images of an archive or layout that are for `platform`; returns their IDs and names. `shown` is what
+    messages call the archive.
 
     Raises BuildFailure `image-…`: what is damaged is not kept.
     """
     _ = shop.rung  # entered before there are threads that compress
-    files = open_image_files(path)
-    if is_layout(files):
-        return _load_layout(shop, Layout(files), platform)
-    if is_docker_archive(files):
-        return _load_docker(shop, DockerArchive(files))
+    try:
+        files = open_image_files(path)
+        if is_layout(files):
+            return _load_layout(shop, Layout(files), platform)
+        if is_docker_archive(files):
+            return _load_docker(shop, DockerArchive(files))
+    except BuildFailure as failure:
+        raise failure.about(shown) from None
     raise BuildFailure(
         "image-bad-archive",
-        f"{path} is neither an archive of docker save nor an OCI layout",
+        f"{shown} is neither an archive of docker save nor an OCI layout",
         hint="for the tar of a root file system there is `lamina import`",
     )
 
@@ -136,7 +140,7 @@ def _copy(shop: Workshop, source: BinaryIO, descriptor: Descriptor) -> None:
 
 def _recompressed(shop: Workshop, source: BinaryIO, compression: str) -> Descriptor:
     """A layer of a docker archive as a blob: mostly it is an uncompressed tar there."""
-    tar = Decompressed(source, compression, Defaults().max_layer_bytes)
+    tar = Decompressed(source, compression, Limits().max_layer_bytes)
     with source, shop.store.blobs.writer() as writer, LayerCompressor("gzip", writer.write) as compressor:
         while piece := tar.read(_CHUNK):
             compressor.write(piece)

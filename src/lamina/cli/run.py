@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 from lamina.cli.options import Parser, pairs, store_root
-from lamina.cli.wire import Workshop, workshop
+from lamina.cli.wire import workshop
 from lamina.diagnostics import BuildFailure
 from lamina.oci.config import RuntimeConfig, decode_config
-from lamina.ports import Mount, RunSpec, Workspace
+from lamina.ports import Accounts, Mount, RunSpec, Workspace
 
 
 def configure(parser: Parser) -> None:
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         tools = shop.start()
         with shop.store.snapshots.begin(None) as work:
             stack = Workspace(layers, work.upper, work.work, work.scratch)
-            spec = _spec(arguments, config.runtime, stack, shop)
+            spec = _spec(arguments, config.runtime, stack, tools.layers)
             try:
                 return tools.runner.run(spec, _write)
             except KeyboardInterrupt:
@@ -46,8 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
                 raise
 
 
-def _spec(arguments: argparse.Namespace, config: RuntimeConfig, work: Workspace, shop: Workshop) -> RunSpec:
-    user = shop.start().layers.resolve_user(work.layers, arguments.user or config.user)
+def _spec(arguments: argparse.Namespace, config: RuntimeConfig, work: Workspace, accounts: Accounts) -> RunSpec:
+    user = accounts.resolve_user(work.layers, arguments.user or config.user)
     env = dict(item.partition("=")[::2] for item in config.env)
     env.setdefault("HOME", user.home)
     if sys.stdin.isatty() and (arguments.interactive or arguments.tty):

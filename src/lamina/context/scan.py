@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Iterator
 
 from msgspec import Struct
@@ -16,16 +15,8 @@ from msgspec import Struct
 from lamina.context.identity import identity_of
 from lamina.diagnostics import BuildFailure
 from lamina.dockerfile.ignore import IgnoreRules
-from lamina.keys.filetree import FileRecord, Kind
+from lamina.keys.filetree import FileRecord, Kind, kind_of
 
-_KINDS: dict[int, Kind] = {
-    stat.S_IFREG: "file",
-    stat.S_IFDIR: "dir",
-    stat.S_IFLNK: "link",
-    stat.S_IFIFO: "fifo",
-    stat.S_IFCHR: "char",
-    stat.S_IFBLK: "block",
-}
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _REPLACED = "it was replaced while the context was being scanned"
@@ -135,7 +126,7 @@ class _Walk:
                 continue
             try:
                 status = entry.stat(follow_symlinks=False)
-                kind = _KINDS.get(stat.S_IFMT(status.st_mode))
+                kind = kind_of(status.st_mode)
                 target = _target(descriptor, entry.name, kind, status)
             except FileNotFoundError:
                 continue
@@ -147,9 +138,9 @@ class _Walk:
                 record = FileRecord(path, "dir", mode)
                 if excluded:
                     self.held[path] = (record, identity_of(status))
-            elif kind is not None:
+            elif kind != "socket":
                 record = FileRecord(path, kind, mode, target=target)
-            if kind is not None and not excluded:
+            if kind != "socket" and not excluded:
                 found.append((record, identity_of(status)))
 
     def _may_return(self, entry: os.DirEntry[str], path: str) -> bool:
@@ -163,7 +154,7 @@ class _Walk:
             directory = directory.rpartition("/")[0]
 
 
-def _target(descriptor: int, name: str, kind: Kind | None, status: os.stat_result) -> str:
+def _target(descriptor: int, name: str, kind: Kind, status: os.stat_result) -> str:
     """Raises FileNotFoundError if a link is no longer there or has become something else."""
     if kind == "link":
         try:

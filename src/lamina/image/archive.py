@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, BinaryIO, Protocol, cast
 
-from lamina.ports import Defaults
+from lamina.ports import Limits
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -127,7 +127,7 @@ def open_archive(stream: BinaryIO) -> Iterator[tarfile.TarFile | None]:
         yield archive if archive.firstmember is not None else None  # type: ignore[attr-defined]
 
 
-def members(archive: tarfile.TarFile, limits: Defaults) -> Iterator[tarfile.TarInfo]:
+def members(archive: tarfile.TarFile, limits: Limits) -> Iterator[tarfile.TarInfo]:
     """The members in order; the current one's content can be read until the next is asked for. Raises Damaged."""
     count = size = 0
     try:

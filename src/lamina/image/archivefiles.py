@@ -18,7 +18,7 @@ from lamina.diagnostics import BuildFailure
 from lamina.image.decompress import Decompressed, detect
 from lamina.image.tarheader import FILE, HARDLINK, SYMLINK
 from lamina.image.tarread import TarReader
-from lamina.ports import Defaults
+from lamina.ports import Limits
 
 _CHUNK = 1 << 20
 #: Archives hold a few files a layer; more than this is no image.
@@ -36,7 +36,7 @@ class ImageFiles(Protocol):
     def close(self) -> None: ...
 
 
-def open_image_files(path: Path, limits: Defaults | None = None) -> ImageFiles:
+def open_image_files(path: Path, limits: Limits | None = None) -> ImageFiles:
     """Open a directory, or a tar file (also compressed with gzip or zstd, then unpacked to a temporary file first).
 
     Raises BuildFailure `image-bad-archive`, `image-bad-tar`, `image-bad-compression`, `image-too-large`.
@@ -52,9 +52,9 @@ def open_image_files(path: Path, limits: Defaults | None = None) -> ImageFiles:
     return read_tar_files(file, limits)
 
 
-def read_tar_files(file: BinaryIO, limits: Defaults | None = None) -> ImageFiles:
+def read_tar_files(file: BinaryIO, limits: Limits | None = None) -> ImageFiles:
     """The files of a tar in an open stream, which is closed with the result; a pipe is copied to a temporary file."""
-    limit = (limits or Defaults()).max_layer_bytes
+    limit = (limits or Limits()).max_layer_bytes
     start = _first_bytes(file)
     compression = detect(start)
     if compression != "uncompressed" or not file.seekable():

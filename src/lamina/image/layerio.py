@@ -10,7 +10,7 @@ from pathlib import Path
 from lamina.diagnostics import BuildFailure
 from lamina.image.rootfs import Rootfs
 from lamina.image.xattrs import Namespace
-from lamina.ports import ContextReader, Defaults, LayerDiff, Placement, Selection, User, Workspace
+from lamina.ports import ContextReader, LayerDiff, Limits, Placement, Selection, User, Workspace
 
 #: errno → the second half of a reference, and what to do about it.
 _CAUSES = {
@@ -27,9 +27,9 @@ class Layers:
     """Implements `ports.LayerIO`. `namespace` is that of overlayfs' marks in the layer directories; `limits` hold for
     archives that ADD unpacks."""
 
-    def __init__(self, namespace: Namespace = "trusted", limits: Defaults | None = None) -> None:
+    def __init__(self, namespace: Namespace = "trusted", limits: Limits | None = None) -> None:
         self._namespace: Namespace = namespace
-        self._limits = limits or Defaults()
+        self._limits = limits or Limits()
 
     def diff(self, upper: Path) -> LayerDiff:
         """See `diff.diff`."""

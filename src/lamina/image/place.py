@@ -18,10 +18,10 @@ from lamina.image.sources import Source
 from lamina.image.unpacked import unpack
 from lamina.image.upper import Directory, NewDirectory, Upper
 from lamina.keys.filetree import FileRecord
-from lamina.ports import Defaults, Placement, Selection
+from lamina.ports import Limits, Placement, Selection
 
 
-def place(upper: Upper, placement: Placement, source: Source, limits: Defaults) -> None:
+def place(upper: Upper, placement: Placement, source: Source, limits: Limits) -> None:
     """Carry out a placement. Raises OSError, whose `filename` is a path in the root where the tree is to blame, and
     BuildFailure from `source` and from archives."""
     with ExitStack() as stack:
@@ -29,7 +29,7 @@ def place(upper: Upper, placement: Placement, source: Source, limits: Defaults) 
         _place(_Placer(upper, placement, source, earlier), upper, placement, source, limits)
 
 
-def _place(placer: _Placer, upper: Upper, placement: Placement, source: Source, limits: Defaults) -> None:
+def _place(placer: _Placer, upper: Upper, placement: Placement, source: Source, limits: Limits) -> None:
     for selection in placement.groups:
         if placement.unpack and not selection.is_dir and selection.files[0].kind == "file":
             with source.open(selection.files[0]) as stream, open_archive(stream) as archive:

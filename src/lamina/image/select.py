@@ -6,26 +6,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Iterator, Sequence
 
 from lamina.diagnostics import BuildFailure
 from lamina.dockerfile.globs import match
 from lamina.image.rootfs import Found, Node, Rootfs
 from lamina.image.xattrs import belongs_to_image
-from lamina.keys.filetree import FileRecord, Kind, Selection
+from lamina.keys.filetree import FileRecord, Selection, kind_of
 from lamina.keys.select import clean, has_wildcard
 
 _CHUNK = 1 << 20
-_KINDS: dict[int, Kind] = {
-    stat.S_IFREG: "file",
-    stat.S_IFDIR: "dir",
-    stat.S_IFLNK: "link",
-    stat.S_IFIFO: "fifo",
-    stat.S_IFCHR: "char",
-    stat.S_IFBLK: "block",
-    stat.S_IFSOCK: "socket",
-}
 
 
 class Selector:
@@ -101,7 +91,7 @@ class Selector:
 
     def _record(self, path: str, node: Node) -> FileRecord:
         info = node.stat
-        kind = _KINDS[stat.S_IFMT(info.st_mode)]
+        kind = kind_of(info.st_mode)
         target = ""
         if kind == "link":
             target = os.readlink(node.real)

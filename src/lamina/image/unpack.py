@@ -13,7 +13,7 @@ from lamina.image.layertarget import LayerTarget, shown_name
 from lamina.image.tarread import ByteStream, TarEntry, TarReader
 from lamina.image.upper import Upper
 from lamina.image.xattrs import Namespace
-from lamina.ports import Defaults, Workspace
+from lamina.ports import Limits, Workspace
 
 
 class Unpacker:
@@ -21,11 +21,11 @@ class Unpacker:
     everything then belongs to that user."""
 
     def __init__(
-        self, xattr_namespace: Namespace = "trusted", *, keep_owners: bool = True, limits: Defaults | None = None
+        self, xattr_namespace: Namespace = "trusted", *, keep_owners: bool = True, limits: Limits | None = None
     ) -> None:
         self._namespace: Namespace = xattr_namespace
         self._keep_owners = keep_owners
-        self._limits = limits or Defaults()
+        self._limits = limits or Limits()
 
     def unpack(self, stream: BinaryIO, compression: str, work: Workspace) -> DiffID:
         """Unpack a layer into `work.upper`; returns the diff ID of the uncompressed bytes, read to their very end.

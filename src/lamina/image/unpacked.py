@@ -17,14 +17,14 @@ from lamina.image.archive import Damaged, members, mtime_ns
 from lamina.image.entries import Attributes, write_file, write_link, write_special
 from lamina.image.rootfs import Node
 from lamina.image.upper import Directory, NewDirectory, Upper
-from lamina.ports import Defaults
+from lamina.ports import Limits
 
 _XATTR = "SCHILY.xattr."
 _MAX_ID = (1 << 32) - 2  # the number above means "leave the owner" to chown
 
 
 def unpack(
-    archive: tarfile.TarFile, name: str, upper: Upper, dest: str, owner: tuple[int, int] | None, limits: Defaults
+    archive: tarfile.TarFile, name: str, upper: Upper, dest: str, owner: tuple[int, int] | None, limits: Limits
 ) -> None:
     """Unpack into the canonical directory `dest`; `owner` replaces every member's, `name` is for messages.
 

@@ -7,6 +7,7 @@ key"). Paths are POSIX paths relative to the root they were taken from; bytes th
 from __future__ import annotations
 
 import hashlib
+import stat
 from collections.abc import Iterable
 from typing import Literal
 
@@ -17,6 +18,22 @@ from lamina.digest import Digest
 Kind = Literal["file", "dir", "link", "fifo", "char", "block", "socket"]
 
 _FLUSH = 4096
+
+
+_KINDS: dict[int, Kind] = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "dir",
+    stat.S_IFLNK: "link",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFCHR: "char",
+    stat.S_IFBLK: "block",
+    stat.S_IFSOCK: "socket",
+}
+
+
+def kind_of(mode: int) -> Kind:
+    """The kind that the `st_mode` of an inode says. Raises KeyError for a type that Linux does not have."""
+    return _KINDS[stat.S_IFMT(mode)]
 
 
 class FileRecord(Struct, frozen=True, gc=False):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lamina.keys.decide import MissCause
-from lamina.keys.facts import FileChange
+from lamina.keys.facts import FileChange, only_modes
 
 _WIDTH = 48
 
@@ -57,7 +57,8 @@ def _phrase(cause: MissCause) -> str:
 
 def _changed(cause: MissCause) -> str:
     if cause.files:
-        return file_phrase(cause.files[0])
+        told = file_phrase(cause.files[0])
+        return f"only modes differ, {told}" if len(cause.files) > 1 and only_modes(cause.files) else told
     match cause.part:
         case "parent":
             return "what it builds on is another image or instruction"

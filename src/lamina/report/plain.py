@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import time
-from typing import TextIO
+from typing import Protocol
 
 from lamina.diagnostics import Diagnostic
 from lamina.events import Outcome, Reporter, Vertex
 from lamina.report.words import size
 
 
+class TextSink(Protocol):
+    """What text is written to: a file, a terminal, a log."""
+
+    def write(self, text: str, /) -> int: ...
+    def flush(self) -> None: ...
+
+
 class PlainReporter(Reporter):
     """Writes `#5 [2/4] RUN make`, `#5 0.123 output`, `#5 DONE 1.2s`; every line carries its vertex's number."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextSink) -> None:
         self._stream = stream
         self._started: dict[int, float] = {}
         self._partial: dict[int, bytes] = {}

@@ -82,8 +82,21 @@ def _map_one(uid: int, gid: int) -> None:
 
 
 def _stop_propagation() -> None:
-    """Our mounts stay ours; what the machine mounts later still reaches us."""
-    kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_SLAVE)
+    """Our mounts stay ours; what the machine mounts later still reaches us.
+
+    Raises BuildFailure `runtime-no-namespaces` where the root directory is no mount point, as in a plain chroot.
+    """
+    try:
+        kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_SLAVE)
+    except OSError as refused:
+        if refused.errno != errno.EINVAL:
+            raise
+        raise BuildFailure(
+            "runtime-no-namespaces",
+            "the root directory is no mount point, so mounts of steps could not be kept apart from the machine's",
+            cause=refused.strerror,
+            hint="before entering this chroot, bind it on itself: `mount --bind DIR DIR`",
+        ) from refused
 
 
 def _refused(error: OSError) -> BuildFailure:

@@ -54,18 +54,11 @@ def usage(store: Store) -> Usage:
     return Usage(images, records, len(layers), sum(layers.values()), len(blobs), sum(blobs.values()), facts)
 
 
-def collect(store: Store, *, dry_run: bool = False) -> Pruned:
-    """Delete images without a name and all that neither an image nor a cache record reaches.
-
-    Raises BuildFailure `store-busy` if other processes use the store.
-    """
-    return prune(store, older_than=None, max_size=None, dry_run=dry_run)
-
-
 def prune(
     store: Store, *, older_than: float | None = None, max_size: int | None = None, dry_run: bool = False
 ) -> Pruned:
-    """`collect`, and drop cache records: those last used before `older_than` (seconds since the epoch), then the
+    """Delete images without a name and all that neither an image nor a cache record reaches; and drop cache records:
+    those last used before `older_than` (seconds since the epoch), then the
     longest unused until the store holds at most `max_size` bytes. What a named image needs always stays. With
     `older_than`, builds from before it are forgotten with their logs.
 

@@ -17,7 +17,7 @@ from tests.support.layer_making import DirectoryReader, Tree, describe, grow, me
 
 from lamina.diagnostics import BuildFailure
 from lamina.image.layerio import Layers
-from lamina.ports import Defaults, Workspace
+from lamina.ports import Limits, Workspace
 
 Entry = tuple[str, bytes | str | None] | tarfile.TarInfo
 
@@ -55,7 +55,7 @@ def member(name: str, **fields: object) -> tarfile.TarInfo:
 
 
 class Bench:
-    def __init__(self, tmp_path: Path, data: bytes, *layers: Tree, limits: Defaults | None = None) -> None:
+    def __init__(self, tmp_path: Path, data: bytes, *layers: Tree, limits: Limits | None = None) -> None:
         self.reader = DirectoryReader(grow(tmp_path / "context", {"a.tar": data}))
         below = [grow(tmp_path / f"layer{number}", tree) for number, tree in enumerate(layers)]
         self.work: Workspace = workspace(tmp_path / "work", *below)
@@ -264,7 +264,7 @@ def test_damage_is_never_passed_over(tmp_path: Path, damage: Callable[[bytes], b
 def test_limits_hold(tmp_path: Path) -> None:
     many = tar(*[(f"f{number}", b"") for number in range(11)])
     big = tar(("f", bytes(2000)))
-    limits = Defaults(max_layer_bytes=1000, max_layer_entries=10)
+    limits = Limits(max_layer_bytes=1000, max_layer_entries=10)
     assert Bench(tmp_path / "1", many, limits=limits).fails().diagnostic.reference == "step-add-archive"
     assert Bench(tmp_path / "2", big, limits=limits).fails().diagnostic.reference == "step-add-archive"
 

@@ -24,7 +24,7 @@ from lamina.image.unpack import Unpacker
 from lamina.oci import mediatypes
 from lamina.oci.descriptor import Descriptor
 from lamina.oci.manifest import Index, Manifest, encode_manifest
-from lamina.ports import Defaults
+from lamina.ports import Limits
 
 NAME = "docker.io/library/app:1.0"
 
@@ -220,7 +220,7 @@ def test_a_truncated_tar(tmp_path: Path, cut: int) -> None:
 
 def test_a_compressed_archive_stops_at_the_limit(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(gzip.compress(tar_of(entry("big", data=bytes(1 << 20)))))
-    limits = Defaults(max_layer_bytes=1 << 19)
+    limits = Limits(max_layer_bytes=1 << 19)
     assert failure(lambda: open_image_files(tmp_path / "x", limits)) == "image-too-large"
 
 

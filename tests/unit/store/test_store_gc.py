@@ -30,7 +30,7 @@ def stack_of(store: Store, *texts: str) -> list[Snapshot]:
 
 
 def test_an_empty_store(store: Store) -> None:
-    assert gc.collect(store) == NOTHING
+    assert gc.prune(store) == NOTHING
     assert gc.usage(store).total == 0
 
 
@@ -46,7 +46,7 @@ def test_what_a_named_image_needs_stays(store: Store) -> None:
     assert store.snapshots.get(lost.chain_id) is None
     assert len(store.snapshots.stack(snapshots[-1].chain_id)) == 3
     assert (store.blobs.has(gzip), store.blobs.has(gone)) == (True, False)
-    assert gc.collect(store) == NOTHING
+    assert gc.prune(store) == NOTHING
 
 
 def test_a_record_keeps_its_layers_facts_and_blobs_until_it_is_pruned(store: Store) -> None:
@@ -57,7 +57,7 @@ def test_a_record_keeps_its_layers_facts_and_blobs_until_it_is_pruned(store: Sto
     store.records.add(a_record("k", parent=base.chain_id, result=step.chain_id, files=tree))
     gzip = store.blobs.put(b"compressed")
     store.layer_blobs.add(base.diff_id, "gzip", Descriptor("x", gzip, 10))
-    assert gc.collect(store).facts == 1
+    assert gc.prune(store).facts == 1
     assert store.records.find(a_digest("k")) is not None
     assert store.blobs.has(gzip)
     assert store.facts.digests() == [tree]
@@ -97,7 +97,7 @@ def test_a_shared_directory_stays_while_one_chain_uses_it(store: Store) -> None:
     one = add_layer(store, add_layer(store, None, "one").chain_id, "same")
     two = add_layer(store, add_layer(store, None, "two").chain_id, "same")
     store.records.add(a_record("k", result=two.chain_id))
-    gc.collect(store)
+    gc.prune(store)
     assert store.snapshots.get(one.chain_id) is None
     assert two.layer.is_dir()
     assert len(layers(store)) == 2
@@ -106,7 +106,7 @@ def test_a_shared_directory_stays_while_one_chain_uses_it(store: Store) -> None:
 def test_orphans_and_nameless_images_go(store: Store) -> None:
     image = add_image(store, None)
     (store.layout.layers / "zz" / "deep").mkdir(parents=True)
-    assert gc.collect(store).images == 1
+    assert gc.prune(store).images == 1
     assert layers(store) == set()
     assert not store.blobs.has(image.id)
 
@@ -119,16 +119,16 @@ def test_the_manifest_and_its_layers_stay_with_a_pulled_image(store: Store) -> N
     digest = store.blobs.put(encode_manifest(manifest))
     index = store.blobs.put(b"{}")
     store.images.add(Image(config, "linux/amd64", 1.0, digest, manifest.media_type, index, ("base",)))
-    assert gc.collect(store) == NOTHING
+    assert gc.prune(store) == NOTHING
     store.images.untag("base")
-    assert gc.collect(store).blobs == 4
+    assert gc.prune(store).blobs == 4
 
 
 def test_a_damaged_image_does_not_stop_collection(store: Store) -> None:
     image = add_image(store, "app")
     store.blobs.delete(image.id)
     add_layer(store, None, "lost")
-    assert gc.collect(store).layers == 1
+    assert gc.prune(store).layers == 1
     assert store.images.get("app") is not None
 
 
@@ -148,8 +148,8 @@ def test_pruning_needs_the_store_alone(store: Store) -> None:
 
     other = Store.open(store.layout.root)
     with pytest.raises(BuildFailure) as caught:
-        gc.collect(store)
+        gc.prune(store)
     assert caught.value.diagnostic.reference == "store-busy"
     other.close()
-    gc.collect(store)
+    gc.prune(store)
     Store.open(store.layout.root).close()  # shared again
