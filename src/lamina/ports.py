@@ -95,8 +95,9 @@ class CacheIndex(Protocol):
     def find(self, key: Digest) -> CacheRecord | None:
         """The newest usable record whose definition key or content key is `key`."""
 
-    def nearest(self, address: str, project: str) -> Sequence[CacheRecord]:
-        """Up to 8 records of that step in that project, newest first, to compare a missed key with."""
+    def nearest(self, address: str, project: str, text: str) -> Sequence[CacheRecord]:
+        """Records of that project to compare a missed key with, newest first: up to 8 with this address, and up to 8
+        with this text, for an instruction inserted above moves all addresses below it."""
 
     def add(self, record: CacheRecord) -> None: ...
 

@@ -81,9 +81,22 @@ def test_nearest_is_newest_first_at_most_eight_of_that_step_alone(case: Case) ->
         case.index.add(a_record(f"k{number}", text=str(number), result=case.absent))
     case.index.add(a_record("other step", address="main/2"))
     case.index.add(a_record("other project", project="/elsewhere"))
-    nearest = case.index.nearest("main/1 RUN make", "/project")
+    nearest = case.index.nearest("main/1 RUN make", "/project", "")
     assert [record.text for record in nearest] == [str(number) for number in range(11, 3, -1)]
-    assert list(case.index.nearest("main/9", "/project")) == []
+    assert list(case.index.nearest("main/9", "/project", "")) == []
+
+
+def test_nearest_finds_a_step_that_moved_by_its_text(case: Case) -> None:
+    moved = a_record("moved", address="main/3", text="RUN make")
+    for record in (
+        moved,
+        a_record("here", address="main/4", text="RUN other"),
+        a_record("far", address="main/9", text="RUN far"),
+    ):
+        case.index.add(record)
+    found = case.index.nearest("main/4", "/project", "RUN make")
+    assert [record.address for record in found] == ["main/4", "main/3"]
+    assert list(case.index.nearest("main/5", "/elsewhere", "RUN make")) == []
 
 
 def test_bytes_that_are_no_utf8_survive(case: Case) -> None:
@@ -92,4 +105,4 @@ def test_bytes_that_are_no_utf8_survive(case: Case) -> None:
     )
     case.index.add(record)
     assert case.index.find(a_digest("k")) == record
-    assert list(case.index.nearest("main/1 COPY \udcff", "/home/\udce9")) == [record]
+    assert list(case.index.nearest("main/1 COPY \udcff", "/home/\udce9", "")) == [record]

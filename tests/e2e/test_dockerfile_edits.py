@@ -150,3 +150,12 @@ def test_the_project_is_known_however_its_path_is_spelled(
     monkeypatch.chdir(context)
     row = lamina.build(Path()).row(COPY)
     assert row.verdict == "CHANGED" and row.cause is not None and row.cause["files"][0]["path"] == "data"
+
+
+def test_an_inserted_instruction_is_the_cause_of_what_stands_below_it(lamina: Command, context: Path) -> None:
+    """All addresses below it move; the steps are recognised by their text, and are not called new."""
+    text = edited(context, ("FROM base\n", "FROM base\nRUN echo one > /one\nRUN echo two > /two\n"))
+    done = lamina.build(text)
+    row = done.row(BOTH)
+    assert row.verdict == "rebuilds"
+    assert done.verdicts()[COPY] == "rebuilds"

@@ -60,15 +60,24 @@ def look_up(world: World, wanted: Keyed, chain: ChainID | None) -> Hit | None:
 
 
 def decide(
-    world: World, wanted: Keyed, chain: ChainID | None, *, address: str, project: str, missed: str, forced: bool
+    world: World,
+    wanted: Keyed,
+    chain: ChainID | None,
+    *,
+    address: str,
+    text: str,
+    project: str,
+    missed: str,
+    forced: bool,
 ) -> Decision:
-    """Hit or miss, with its reasons. `missed` is the address of the step above that had to run, if any."""
+    """Hit or miss, with its reasons. `address` and `text` say what to compare a miss with; `missed` is the
+    address of the step above that had to run, if any."""
     if forced:
         return Miss((MissCause("forced"),))
     hit = look_up(world, wanted, chain)
     if hit is not None:
         return hit
-    candidates = world.index.nearest(address, project)
+    candidates = world.index.nearest(address, project, text)
     return explain_miss(wanted.key, candidates, _Changes(world, wanted.inputs), chain=chain, parent_missed=missed)
 
 

@@ -187,6 +187,7 @@ class StageWalk:
             wanted,
             self.chain,
             address=address(self.stage.label, step),
+            text=step.text,
             project=self.job.request.project,
             missed=self.missed,
             forced=self._forced(),

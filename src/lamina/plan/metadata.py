@@ -86,7 +86,7 @@ def volume(scope: Scope, instruction: syntax.Volume) -> str:
 
 def stopsignal(scope: Scope, instruction: syntax.Stopsignal) -> str:
     signal = scope.expand(instruction.signal, instruction.span)
-    if not _SIGNAL.match(signal.upper()) or signal == "0":
+    if not _SIGNAL.match(signal.upper()) or (signal.isdigit() and not 1 <= int(signal) <= 64):
         raise BuildFailure(
             "dockerfile-bad-signal",
             f"STOPSIGNAL {signal!r} is not a signal",

@@ -37,11 +37,13 @@ CREATE TABLE blobs (
 ) WITHOUT ROWID;
 CREATE TABLE records (
     id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, content_key TEXT NOT NULL, address BLOB NOT NULL,
-    project BLOB NOT NULL, result TEXT, used REAL NOT NULL, data BLOB NOT NULL, "check" INTEGER NOT NULL
+    project BLOB NOT NULL, text BLOB NOT NULL, result TEXT, used REAL NOT NULL, data BLOB NOT NULL,
+    "check" INTEGER NOT NULL
 );
 CREATE INDEX records_key ON records (key);
 CREATE INDEX records_content_key ON records (content_key);
 CREATE INDEX records_address ON records (project, address);
+CREATE INDEX records_text ON records (project, text);
 CREATE INDEX records_result ON records (result);
 CREATE TABLE damaged_records (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE images (

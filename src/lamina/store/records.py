@@ -13,7 +13,7 @@ from lamina.store.codec import decode, encode, to_blob
 from lamina.store.index import Index
 from lamina.store.snapshots import Snapshots
 
-#: How many records `nearest` compares a missed key with at most.
+#: How many records of an address, and how many of a text, `nearest` compares a missed key with at most.
 NEAREST = 8
 
 
@@ -45,15 +45,20 @@ class Records:
                 return record
         return None
 
-    def nearest(self, address: str, project: str) -> Sequence[CacheRecord]:
-        """Up to 8 records of that step in that project, newest first, also such whose result is gone."""
-        rows = self._index.read(
-            'SELECT id, data, "check" FROM records WHERE project = ? AND address = ? ORDER BY id DESC LIMIT ?',
-            to_blob(project),
-            to_blob(address),
-            NEAREST,
-        )
-        records = (self._decode(*row) for row in rows)
+    def nearest(self, address: str, project: str, text: str) -> Sequence[CacheRecord]:
+        """Up to 8 records of that project with this address and up to 8 with this text, newest first, also such whose
+        result is gone."""
+        rows = {
+            row
+            for column, value in (("address", address), ("text", text))
+            for row in self._index.read(
+                f'SELECT id, data, "check" FROM records WHERE project = ? AND {column} = ? ORDER BY id DESC LIMIT ?',
+                to_blob(project),
+                to_blob(value),
+                NEAREST,
+            )
+        }
+        records = (self._decode(*row) for row in sorted(rows, reverse=True))
         return tuple(record for record in records if record is not None)
 
     def add(self, record: CacheRecord) -> None:
@@ -63,6 +68,7 @@ class Records:
             record.content_key,
             to_blob(record.address),
             to_blob(record.project),
+            to_blob(record.text),
             record.result,
             time.time(),
             data,
@@ -70,8 +76,8 @@ class Records:
         )
         with self._index.write() as connection:
             connection.execute(
-                'INSERT INTO records (key, content_key, address, project, result, used, data, "check") '
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                'INSERT INTO records (key, content_key, address, project, text, result, used, data, "check") '
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 row,
             )
 

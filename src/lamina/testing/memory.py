@@ -85,9 +85,11 @@ class MemoryCacheIndex:
                 return record
         return None
 
-    def nearest(self, address: str, project: str) -> Sequence[CacheRecord]:
-        matching = [record for record in self._records if (record.address, record.project) == (address, project)]
-        return tuple(matching[:-9:-1])
+    def nearest(self, address: str, project: str, text: str) -> Sequence[CacheRecord]:
+        known = [record for record in self._records if record.project == project]
+        chosen = [record for record in known if record.address == address][-8:]
+        chosen += [record for record in known if record.text == text][-8:]
+        return tuple(record for record in reversed(known) if any(record is one for one in chosen))
 
     def add(self, record: CacheRecord) -> None:
         self._records.append(record)

@@ -405,7 +405,7 @@ def test_the_first_failure_stops_the_rest(interrupt: bool) -> None:
         assert "RUN one" in str(caught.value), "the failure is the one that came first, not that of a killed step"
     assert listener.ended["[b 2/2] RUN two"] == "canceled"
     assert {vertex.name for vertex in listener.started} == set(listener.ended)
-    assert world.index.nearest("b/1", "p") == ()
+    assert world.index.nearest("b/1", "p", "") == ()
 
 
 # --- options ---------------------------------------------------------------------------------------------------------
@@ -439,7 +439,7 @@ def test_proxies_and_certificates_reach_the_step_and_no_key() -> None:
         "HOME": "/root",
         "PATH": "/bin",
     }
-    record = world.index.nearest("stage-0/1", "p")[0]
+    record = world.index.nearest("stage-0/1", "p", "")[0]
     assert [part.name for part in record.key.parts if part.name.startswith("env ")] == ["env PATH"]
 
 

@@ -285,6 +285,8 @@ def test_a_build_argument_that_nothing_declares_is_warned_of_with_the_near_name(
         ("FROM b\nEXPOSE seven\n", "dockerfile-bad-port", 2),
         ("FROM b\nEXPOSE 9-2\n", "dockerfile-bad-port", 2),
         ("FROM b\nSTOPSIGNAL SIGWHAT!\n", "dockerfile-bad-signal", 2),
+        ("FROM b\nSTOPSIGNAL 0\n", "dockerfile-bad-signal", 2),
+        ("FROM b\nSTOPSIGNAL 65\n", "dockerfile-bad-signal", 2),
         ("FROM b\nHEALTHCHECK --interval=1us CMD x\n", "dockerfile-bad-flag-value", 2),
         ("FROM b\nRUN --network=moon x\n", "dockerfile-bad-flag-value", 2),
         ("FROM ${NOTHING}\n", "dockerfile-empty-image", 1),
