@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,8 +31,25 @@ def prepared(spec: RunSpec, rung: Rung) -> Iterator[Root]:
     """Mount the workspace of a step while the block runs; nothing but the step's own doing gets into its upper.
 
     Raises BuildFailure `runtime-overlay-failed`, `runtime-bad-path`, `runtime-mount-kind`,
-    `runtime-no-directory`, `runtime-command-not-found`.
+    `runtime-no-directory`, `runtime-command-not-found`, and `store-full` for what the block or the preparation lacks
+    room for.
     """
+    try:
+        with _mounted(spec, rung) as root:
+            yield root
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise BuildFailure(
+            "store-full",
+            "no space left to run a step",
+            cause=error.strerror,
+            hint="make room with `lamina cache prune`, or choose a larger disk with --root",
+        ) from error
+
+
+@contextmanager
+def _mounted(spec: RunSpec, rung: Rung) -> Iterator[Root]:
     work = spec.work
     target = _folder(work.scratch / "root")
     files = netfiles.write(work.scratch, spec.hostname)
