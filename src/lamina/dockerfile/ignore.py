@@ -102,6 +102,12 @@ def parse_ignore(text: bytes, file: str) -> IgnoreRules:
     return IgnoreRules(rules)
 
 
+def rules_of(patterns: Iterable[str], span: Span | None = None) -> IgnoreRules:
+    """The same rules from single patterns, such as those of a flag at `span`. Raises `context-bad-ignore-pattern`."""
+    place = span or Span("", 1, 1, 1, 1)
+    return IgnoreRules(_compile(_normal(pattern), IgnoreRule(pattern, False, place)) for pattern in patterns)
+
+
 def _normal(written: str) -> str:
     """The pattern cleaned like a path, without a leading slash, `!` kept in front."""
     negated = written.startswith("!")

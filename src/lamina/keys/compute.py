@@ -16,7 +16,24 @@ from lamina.keys.record import CacheKey, KeyPart
 from lamina.keys.schema import BASE, PARENT, PLATFORM, SCHEMA
 from lamina.keys.select import Selection
 from lamina.oci.platform import Platform
-from lamina.plan.steps import CopyOp, RunOp, WorkdirOp
+from lamina.plan.remote import shown
+from lamina.plan.steps import (
+    BindMount,
+    CacheMount,
+    CopyOp,
+    GitSource,
+    HttpSource,
+    ImageRef,
+    Inline,
+    RunOp,
+    SecretMount,
+    Source,
+    SshMount,
+    StageRef,
+    StepMount,
+    TmpfsMount,
+    WorkdirOp,
+)
 
 
 class SourceFacts(Struct, frozen=True):
@@ -33,8 +50,18 @@ def base_key(digest: Digest | None, platform: Platform) -> CacheKey:
     return _key("from", (KeyPart(BASE, digest or "scratch"), KeyPart(PLATFORM, str(platform))))
 
 
-def run_key(op: RunOp, parent: Digest | ChainID, platform: Platform) -> CacheKey:
-    """The key of RUN over a parent's key or chain ID. The order of the environment counts: the step sees it."""
+def run_key(
+    op: RunOp,
+    parent: Digest | ChainID,
+    platform: Platform,
+    mounted: Sequence[SourceFacts] = (),
+    hosts: Sequence[str] = (),
+) -> CacheKey:
+    """The key of RUN over a parent's key or chain ID. The order of the environment counts: the step sees it.
+
+    `mounted` are the facts of what is mounted from the context, stages and images, in order; `hosts` the names (not the
+    addresses) that the build adds. What a Dockerfile does not use adds no part.
+    """
     parts = [
         KeyPart(PARENT, parent),
         KeyPart(PLATFORM, str(platform)),
@@ -47,18 +74,62 @@ def run_key(op: RunOp, parent: Digest | ChainID, platform: Platform) -> CacheKey
         KeyPart("network", op.network),
         KeyPart("security", op.security),
     ]
+    parts += [KeyPart(f"mount {mount.target or mount_name(mount)}", _shape(mount)) for mount in op.mounts]
+    parts += [KeyPart(f"source {facts.source}", facts.files, files=facts.files) for facts in mounted]
+    if op.script is not None:
+        parts.append(KeyPart("script", op.script.content))
+    parts += [KeyPart(f"host {name}", name) for name in hosts]
     return _key("run", tuple(parts))
 
 
+def mount_name(mount: StepMount) -> str:
+    """What a mount without a target is called by: a secret that is a variable alone."""
+    return mount.env if isinstance(mount, SecretMount) else ""
+
+
+def _shape(mount: StepMount) -> str:
+    """What counts of a mount besides the content of its files: never a secret's value, nor which cache it is."""
+    match mount:
+        case BindMount():
+            return f"bind {mount.target} {'read' if mount.read_only else 'write'}"
+        case CacheMount():
+            return f"cache {mount.target} {'read' if mount.read_only else 'write'} {_owner(mount)}"
+        case TmpfsMount():
+            return f"tmpfs {mount.target} {mount.size}"
+        case SecretMount():
+            return f"secret {mount.target} {mount.env} {mount.required} {_owner(mount)}"
+        case SshMount():
+            return f"ssh {mount.target} {mount.required} {_owner(mount)}"
+
+
+def _owner(mount: CacheMount | SecretMount | SshMount) -> str:
+    return f"{mount.mode:o} {mount.uid}:{mount.gid}"
+
+
+def is_linked(op: CopyOp) -> bool:
+    """Whether a copy's layer depends on nothing below it: --link, and no owner to be looked up there."""
+    return op.link and op.chown.replace(":", "").strip("0123456789") == ""
+
+
 def copy_key(op: CopyOp, parent: Digest | ChainID, sources: Sequence[SourceFacts]) -> CacheKey:
-    """The key of COPY or ADD: what is selected, by content, and where it goes. Where it came from does not count."""
-    parts = [KeyPart(PARENT, parent)]
+    """The key of COPY or ADD: what is selected, by content, and where it goes. Where it came from does not count.
+
+    A linked copy (see `is_linked`) has no parent in its key.
+    """
+    parts = [KeyPart(PARENT, "scratch" if is_linked(op) else parent)]
     parts += [KeyPart(f"source {facts.source}", facts.files, files=facts.files) for facts in sources]
     parts += [
         KeyPart("destination", op.dest + ("/" if op.dest_is_dir else "")),
         KeyPart("owner", op.chown),
-        KeyPart("mode", "" if op.chmod is None else f"{op.chmod:o}"),
+        KeyPart("mode", op.chmod),
         KeyPart("unpack", "yes" if op.unpack else ""),
+    ]
+    if op.link:
+        parts.append(KeyPart("link", "yes"))
+    parts += [
+        KeyPart(f"unpack {number}", "yes")
+        for number, source in enumerate(op.sources, 1)
+        if isinstance(source, HttpSource) and source.unpack
     ]
     return _key("copy", tuple(parts))
 
@@ -90,15 +161,37 @@ def keyed_records(selections: Sequence[Selection], *, modes: bool = True) -> lis
     return records
 
 
-def source_facts(op: CopyOp, source: str, selections: tuple[Selection, ...]) -> tuple[SourceFacts, list[FileRecord]]:
+def source_facts(op: CopyOp, source: Source, selections: tuple[Selection, ...]) -> tuple[SourceFacts, list[FileRecord]]:
     """The facts of one source argument, and the records to store under their tree digest.
 
-    A --chmod makes the sources' modes irrelevant, and owners count only where they are kept: files of another stage
-    without a --chown (context files become 0:0).
+    An octal --chmod makes the sources' modes irrelevant, and owners count only where they are kept: files of another
+    stage without a --chown (context files become 0:0).
     """
-    records = keyed_records(selections, modes=op.chmod is None)
-    owners = op.source is not None and not op.chown
-    return SourceFacts(source, selections, tree_digest(records, owners=owners)), records
+    records = keyed_records(selections, modes=not op.chmod.isdigit())
+    owners = isinstance(op.origin, StageRef | ImageRef) and not op.chown
+    return SourceFacts(display(source), selections, tree_digest(records, owners=owners)), records
+
+
+def mount_facts(
+    mount: BindMount | CacheMount, selections: tuple[Selection, ...]
+) -> tuple[SourceFacts, list[FileRecord]]:
+    """The facts of what a RUN mounts from elsewhere. A file's name does not count: it is seen at the target."""
+    records = keyed_records(selections)
+    if selections and not selections[0].is_dir:
+        records = [msgspec.structs.replace(record, path="") for record in records]
+    owners = isinstance(mount.origin, StageRef | ImageRef)
+    return SourceFacts(mount.source, selections, tree_digest(records, owners=owners)), records
+
+
+def display(source: Source) -> str:
+    """A source as people wrote it, without the user and password of an address."""
+    match source:
+        case str():
+            return source
+        case Inline(name=name):
+            return f"<<{name}"
+        case HttpSource(url=url) | GitSource(url=url):
+            return shown(url)
 
 
 def _key(kind: str, parts: tuple[KeyPart, ...]) -> CacheKey:

@@ -46,7 +46,17 @@ class Miss(Struct, frozen=True, tag="miss"):
     nearest: CacheRecord | None = None
 
 
+class Unkeyed(Struct, frozen=True, tag="unkeyed"):
+    """A forecast cannot know the step's key yet: it depends on the files of what `behind` names (stages that would be
+    rebuilt, addresses on the web). It is cached if those come out as they did for `nearest`."""
+
+    behind: tuple[str, ...]
+    nearest: CacheRecord | None = None
+
+
 Decision = Hit | Miss
+#: What a forecast can say of a step.
+Foreseen = Hit | Miss | Unkeyed
 
 
 def explain_miss(
@@ -71,6 +81,8 @@ def explain_miss(
     own = tuple(cause for cause in causes if cause.part != PARENT)
     if parent_missed:
         return Miss((*own, MissCause("parent", PARENT, origin=parent_missed)), nearest)
+    if own and nearest.parent == chain:
+        return Miss(own, nearest)  # whatever was done below came to the same files
     if not causes and nearest.parent != chain:
         # The same instructions, but a step below that is not repeatable came out differently in another build.
         return Miss((MissCause("changed", PARENT, nearest.parent, chain),), nearest)

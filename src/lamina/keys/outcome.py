@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from lamina.events import Outcome
-from lamina.keys.decide import Decision
+from lamina.keys.decide import Foreseen
 from lamina.keys.record import CacheRecord
 from lamina.plan.steps import Stage, Step
 
@@ -16,15 +16,17 @@ BaseOutcome = Literal["cached", "fetched", "stage", "scratch"]
 
 
 class StepResult(Struct, frozen=True):
-    """One step. `decision` is None for metadata; `seconds` is what it took now, `record.seconds` what it took when its
-    layer was made."""
+    """One step; `pending` in a forecast: it would run. `decision` is None for metadata; `seconds` is what it took now,
+    `record.seconds` what it took when its layer was made. `kept`: it ran, came out with the same files as before (all
+    but times), and keeps its earlier layer, so that what stands on it is still cached (DESIGN: "early cutoff")."""
 
     step: Step
     address: str
-    outcome: Outcome
-    decision: Decision | None = None
+    outcome: Outcome | Literal["pending"]
+    decision: Foreseen | None = None
     record: CacheRecord | None = None
     seconds: float = 0.0
+    kept: bool = False
 
 
 class StageResult(Struct, frozen=True):

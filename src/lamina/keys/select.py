@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from operator import attrgetter
 
 from lamina.diagnostics import Span
 from lamina.dockerfile.globs import match
 from lamina.keys.filetree import FileRecord
 from lamina.keys.filetree import Selection as Selection
+from lamina.keys.narrow import pivot, with_parents, without
 
 _path = attrgetter("path")
 #: Linux follows at most this many links in one lookup (path_resolution(7)).
@@ -33,14 +35,31 @@ def has_wildcard(source: str) -> bool:
     return False
 
 
-def select(records: Sequence[FileRecord], source: str, *, span: Span | None = None) -> tuple[Selection, ...]:
+def select(
+    records: Sequence[FileRecord],
+    source: str,
+    *,
+    span: Span | None = None,
+    parents: bool = False,
+    exclude: Sequence[str] = (),
+) -> tuple[Selection, ...]:
     """What `source` selects among `records` (sorted by path, paths relative to the context root), in the
-    order of Go's directory walk: by name, one component after the other.
+    order of Go's directory walk: by name, one component after the other. `parents` and `exclude`: see `keys.narrow`.
 
     Empty if a literal names nothing, a link whose target is not among the records included, or if a pattern matches
     nothing. A dangling link that a pattern matches is selected as the link that it is. Raises BuildFailure
-    `dockerfile-bad-pattern` at `span`.
+    `dockerfile-bad-pattern` or `context-bad-ignore-pattern` at `span`.
     """
+    if parents:
+        top, pattern = pivot(source)
+        below = (with_parents(one, pattern, span) for one in _select(records, top, span))
+        found = tuple(chain.from_iterable(below))
+    else:
+        found = _select(records, source, span)
+    return without(found, exclude, span)
+
+
+def _select(records: Sequence[FileRecord], source: str, span: Span | None) -> tuple[Selection, ...]:
     parts = clean(source)
     fixed = next((index for index, part in enumerate(parts) if has_wildcard(part)), len(parts))
     for part in parts[fixed:]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from lamina.diagnostics import BuildFailure
 from lamina.dockerfile.syntax import Arg, Pair
 from lamina.dockerfile.words import expand
 from lamina.oci.platform import Platform
@@ -15,6 +16,25 @@ PROXY_NAMES = frozenset(
     for upper in ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
     for name in (upper, upper.lower())
 )
+
+
+#: Build arguments that mean something without an ARG (Dockerfile reference, "BuildKit built-in build args").
+SOURCE_DATE_EPOCH = "SOURCE_DATE_EPOCH"
+
+
+def source_date_epoch(options: PlanOptions) -> int | None:
+    """The time that the image is to bear, in seconds since the epoch. Raises BuildFailure `usage-source-date-epoch`."""
+    text = options.build_args.get(SOURCE_DATE_EPOCH, "")
+    if not text:
+        return None
+    # Ten thousand years: what a date can be written of.
+    if not text.isdecimal() or int(text) > 253_402_300_799:
+        raise BuildFailure(
+            "usage-source-date-epoch",
+            f"SOURCE_DATE_EPOCH={text} is not a number of seconds since 1970",
+            hint="pass --build-arg SOURCE_DATE_EPOCH=$(git log -1 --pretty=%ct)",
+        )
+    return int(text)
 
 
 def global_args(instructions: tuple[Arg, ...], options: PlanOptions, escape: str) -> dict[str, str]:
@@ -56,6 +76,7 @@ def _platform(prefix: str, platform: Platform) -> dict[str, str]:
     return {
         f"{prefix}PLATFORM": str(platform),
         f"{prefix}OS": platform.os,
+        f"{prefix}OSVERSION": "",
         f"{prefix}ARCH": platform.architecture,
         f"{prefix}VARIANT": platform.variant,
     }

@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import re
 
+from msgspec.structs import replace
+
 from lamina.diagnostics import BuildFailure, Span
+from lamina.dockerfile.heredocs import content
 from lamina.dockerfile.syntax import Add, Copy
-from lamina.plan.failures import empty_value, not_built_yet
+from lamina.dockerfile.words import expand_heredoc
+from lamina.plan.chmod import normal
+from lamina.plan.failures import empty_value
+from lamina.plan.remote import remote_source
 from lamina.plan.scope import Scope
 from lamina.plan.stages import Outline, RawStage, copy_source
-from lamina.plan.steps import CopyOp
+from lamina.plan.steps import CopyOp, GitSource, HttpSource, Inline, Source
 
-_REMOTE = re.compile(r"(?:https?|git|ssh)://|git@[^/]+:")
-_OCTAL = re.compile(r"0*[0-7]{1,4}\Z")
+_CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}\Z")
+_COMMIT = re.compile(r"[0-9a-f]{7,64}\Z")
 
 
 def copy_op(outlined: Outline, raw: RawStage, scope: Scope, instruction: Copy | Add) -> CopyOp:
-    """Expand a COPY or ADD. Raises BuildFailure at what is wrong or not built yet."""
-    _refuse_what_is_missing(instruction)
-    sources = tuple(scope.expand(source, instruction.span) for source in instruction.sources)
+    """Expand a COPY or ADD. Raises BuildFailure `dockerfile-…` at what is wrong."""
+    paths = tuple(scope.expand(source, instruction.span) for source in instruction.sources)
     written = scope.expand(instruction.dest, instruction.span)
-    if not written or not all(sources):
+    if not written or not all(paths):
         raise empty_value(f"a path of {instruction.keyword}", instruction.span)
-    remote = next((source for source in sources if isinstance(instruction, Add) and _REMOTE.match(source)), None)
-    if remote is not None:
-        raise not_built_yet(f"ADD of {remote}", instruction.span)
     is_directory = written.endswith(("/", "/.", "/..")) or written in (".", "..")
+    sources: tuple[Source, ...] = paths
+    if isinstance(instruction, Add):
+        sources = tuple(_add_source(instruction, path) for path in paths)
+        _check_checksum(instruction, sources)
+        sources = tuple(_with_checksum(scope, instruction, source) for source in sources)
+    # Heredocs come after the paths, as in BuildKit.
+    sources += tuple(_inline(scope, instruction, index) for index in range(len(instruction.heredocs)))
     if len(sources) > 1 and not is_directory:
         raise BuildFailure(
             "dockerfile-copy-needs-directory",
@@ -33,32 +42,81 @@ def copy_op(outlined: Outline, raw: RawStage, scope: Scope, instruction: Copy | 
             span=instruction.span,
             hint=f"write {written}/",
         )
-    origin, chown, chmod = (instruction.flag(name) for name in ("from", "chown", "chmod"))
+    origin, chown, chmod, unpack = (instruction.flag(name) for name in ("from", "chown", "chmod", "unpack"))
     return CopyOp(
         sources=sources,
         dest=scope.absolute(written),
         dest_is_dir=is_directory,
-        source=copy_source(outlined, origin.value or "", raw, origin.span) if origin else None,
+        origin=copy_source(outlined, origin.value or "", raw, origin.span) if origin else None,
         chown=scope.expand(chown.value or "", chown.span) if chown else "",
-        chmod=_octal(scope.expand(chmod.value or "", chmod.span), chmod.span) if chmod else None,
-        unpack=isinstance(instruction, Add),
+        chmod=_mode(scope.expand(chmod.value or "", chmod.span), chmod.span) if chmod else "",
+        unpack=isinstance(instruction, Add) and (unpack is None or unpack.value != "false"),
+        link=_is_set(instruction, "link"),
+        parents=_is_set(instruction, "parents"),
+        exclude=tuple(
+            scope.expand(flag.value or "", flag.span) for flag in instruction.flags if flag.name == "exclude"
+        ),
     )
 
 
-def _refuse_what_is_missing(instruction: Copy | Add) -> None:
-    for flag in instruction.flags:
-        if flag.name not in ("from", "chown", "chmod"):
-            raise not_built_yet(f"{instruction.keyword} --{flag.name}", flag.span)
-    if instruction.heredocs:
-        raise not_built_yet("a heredoc", instruction.heredocs[0].span)
+def _is_set(instruction: Copy | Add, name: str) -> bool:
+    flag = instruction.flag(name)
+    return flag is not None and flag.value != "false"
 
 
-def _octal(text: str, span: Span) -> int:
-    if not _OCTAL.match(text):
+def _inline(scope: Scope, instruction: Copy | Add, index: int) -> Inline:
+    heredoc = instruction.heredocs[index]
+    text = content(heredoc)
+    if heredoc.expand:
+        text = expand_heredoc(text, scope.variables, escape=scope.escape, span=heredoc.span)
+    return Inline(heredoc.name, text)
+
+
+def _add_source(instruction: Add, path: str) -> Source:
+    try:
+        source = remote_source(path)
+    except ValueError as error:
+        raise BuildFailure("dockerfile-bad-git-url", str(error), span=instruction.span) from None
+    if isinstance(source, HttpSource):
+        return replace(source, unpack=_is_set(instruction, "unpack"))
+    if isinstance(source, GitSource) and instruction.flag("keep-git-dir") is not None:
+        return replace(source, keep_git_dir=_is_set(instruction, "keep-git-dir"))
+    return path if source is None else source
+
+
+def _check_checksum(instruction: Add, sources: tuple[Source, ...]) -> None:
+    flag = instruction.flag("checksum")
+    if flag is None:
+        return
+    if len(sources) + len(instruction.heredocs) != 1:
+        raise _bad_checksum("--checksum belongs to one source, and there are several", flag.span)
+    if not isinstance(sources[0], HttpSource | GitSource):
+        raise _bad_checksum("--checksum is for what is fetched: a file by http(s), or a git repository", flag.span)
+
+
+def _with_checksum(scope: Scope, instruction: Add, source: Source) -> Source:
+    flag = instruction.flag("checksum")
+    if flag is None or not isinstance(source, HttpSource | GitSource):
+        return source
+    checksum = scope.expand(flag.value or "", flag.span).lower()
+    if isinstance(source, HttpSource) and not _CHECKSUM.match(checksum):
+        raise _bad_checksum(f"--checksum={checksum} is not a SHA-256 digest", flag.span, "write sha256: and 64 digits")
+    if isinstance(source, GitSource) and not _COMMIT.match(checksum):
+        raise _bad_checksum(f"--checksum={checksum} is not a commit", flag.span, "write the commit's hexadecimal name")
+    return replace(source, checksum=checksum)
+
+
+def _bad_checksum(message: str, span: Span, hint: str | None = None) -> BuildFailure:
+    return BuildFailure("dockerfile-bad-checksum", message, span=span, hint=hint)
+
+
+def _mode(text: str, span: Span) -> str:
+    try:
+        return normal(text)
+    except ValueError as error:
         raise BuildFailure(
             "dockerfile-bad-chmod",
-            f"--chmod={text} is not an octal mode",
+            f"--chmod={text} is not a mode: {error}",
             span=span,
-            hint="write three or four octal digits, such as --chmod=755",
-        )
-    return int(text, 8)
+            hint="write octal digits such as --chmod=755, or changes such as --chmod=u+x,go-w",
+        ) from None

@@ -7,27 +7,31 @@ fetches them and asks again. Only the stages that the target reaches are looked 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 
 from msgspec.structs import replace
 
 from lamina.diagnostics import Diagnostic, Span
 from lamina.dockerfile import parse_trigger, syntax
 from lamina.oci.config import History, ImageConfig, RuntimeConfig
-from lamina.plan.args import PROXY_NAMES, stage_arg
+from lamina.plan.args import PROXY_NAMES, SOURCE_DATE_EPOCH, source_date_epoch, stage_arg
 from lamina.plan.copying import copy_op
-from lamina.plan.failures import empty_value, not_built_yet
-from lamina.plan.metadata import METADATA, command_line
+from lamina.plan.failures import empty_value
+from lamina.plan.metadata import METADATA
+from lamina.plan.mounts import mounted_from
+from lamina.plan.running import run_op
 from lamina.plan.scope import Scope
 from lamina.plan.stages import Outline, RawStage, copy_source, outline, target_stage
 from lamina.plan.steps import (
+    ContextRef,
+    CopyOp,
     ImageRef,
     MetaOp,
     Missing,
     Op,
     Plan,
     PlanOptions,
-    RunOp,
     Scratch,
     Stage,
     StageRef,
@@ -51,8 +55,12 @@ def make_plan(
         return Missing(tuple(walk.missing.items()))
     stages = tuple(walk.done[index] for index in sorted(walk.done))
     read = [ref for stage in stages for ref in stage.needs if isinstance(ref, ImageRef)]
-    warnings = (*dockerfile.warnings, *_unused_arguments(outlined, options))
-    return Plan(stages, target.index, tuple(dict.fromkeys(read)), warnings)
+    warnings = (*dockerfile.warnings, *walk.warnings, *_unused_arguments(outlined, options))
+    return Plan(stages, target.index, tuple(dict.fromkeys(read)), warnings, source_date_epoch(options))
+
+
+#: A bracket and a quote: no test command of a shell begins so.
+_LIKE_JSON = re.compile(r"""\[\s*["'“‘].*\]\Z""", re.DOTALL)
 
 
 class _Walk:
@@ -64,6 +72,7 @@ class _Walk:
         self.images = images
         self.done: dict[int, Stage] = {}
         self.missing: dict[ImageRef, Span] = {}
+        self.warnings: list[Diagnostic] = []
 
     def visit(self, index: int) -> None:
         if index in self.done:
@@ -85,7 +94,7 @@ class _Walk:
             index=index,
             label=raw.label,
             named=raw.origin.name is not None,
-            base=raw.base,
+            base=raw.base if not isinstance(raw.base, ContextRef) else Scratch(),
             base_text=raw.base_text,
             platform=raw.platform,
             steps=steps,
@@ -97,7 +106,7 @@ class _Walk:
 
     def _inherited(self, raw: RawStage) -> tuple[RuntimeConfig | None, str]:
         match raw.base:
-            case Scratch():
+            case Scratch() | ContextRef():
                 return RuntimeConfig(), ""
             case StageRef(index=index):
                 self.visit(index)
@@ -114,22 +123,21 @@ class _Walk:
                 return facts.runtime, facts.author
 
     def _visit_source(self, raw: RawStage, instruction: syntax.Instruction) -> None:
-        flag = instruction.flag("from")
-        if flag is None:
-            return
-        source = copy_source(self.outlined, flag.value or "", raw, flag.span)
-        if isinstance(source, StageRef):
-            self.visit(source.index)
-        elif source not in self.images:
-            self.missing[source] = flag.span
+        for text, span in _sources(instruction):
+            source = copy_source(self.outlined, text, raw, span)
+            if isinstance(source, StageRef):
+                self.visit(source.index)
+            elif isinstance(source, ImageRef) and source not in self.images:
+                self.missing[source] = span
 
     def _steps(self, raw: RawStage, scope: Scope) -> tuple[Step, ...]:
         triggers = scope.config.on_build or ()
         scope.change(on_build=None)
         body = [parse_trigger(text, raw.origin.span, self.outlined.escape) for text in triggers]
-        steps: list[Step] = []
+        steps: list[Step] = [_all_of(raw, raw.base, scope)] if isinstance(raw.base, ContextRef) else []
         for instruction in (*body, *raw.instructions):
             self._visit_source(raw, instruction)
+            self.warnings += _json_as_shell(instruction)
             op, created_by = self._step(raw, scope, instruction)
             meta = isinstance(op, MetaOp)
             steps.append(
@@ -151,7 +159,7 @@ class _Walk:
         keyword = instruction.keyword
         match instruction:
             case syntax.Run():
-                op = _run(scope, instruction)
+                op = run_op(self.outlined, raw, scope, instruction, self.options)
                 prefix = f"|{len(op.args)} {' '.join(f'{n}={v}' for n, v in op.args)} " if op.args else ""
                 return op, f"RUN {prefix}{' '.join(op.argv)} # buildkit"
             case syntax.Copy() | syntax.Add():
@@ -177,25 +185,45 @@ class _Walk:
                 return MetaOp(), f"{keyword} {METADATA[type(instruction)](scope, instruction)}"
 
 
-def _run(scope: Scope, instruction: syntax.Run) -> RunOp:
-    for flag in instruction.flags:
-        if flag.name not in ("network", "security"):
-            raise not_built_yet(f"RUN --{flag.name}", flag.span)
-    if instruction.heredocs:
-        raise not_built_yet("a heredoc", instruction.heredocs[0].span)
-    network, security = (instruction.flag(name) for name in ("network", "security"))
-    op = RunOp(
-        argv=command_line(scope, instruction.command),
-        env=scope.run_environment(),
-        args=tuple(sorted(scope.args.items())),
-        user=scope.config.user,
-        cwd=scope.config.working_dir or "/",
-        network=network.value or "default" if network else "default",
-        security=security.value or "sandbox" if security else "sandbox",
+def _all_of(raw: RawStage, base: ContextRef, scope: Scope) -> Step:
+    """FROM a build context that is a tree of files: all of it on an empty root."""
+    return Step(
+        stage=raw.index,
+        ordinal=1,
+        position="",
+        keyword="COPY",
+        text=f"COPY --from={base.name} / /",
+        op=CopyOp(("/",), "/", True, base),
+        config=scope.config,
+        history=History(created_by=f"COPY --from={base.name} / / # buildkit", comment="lamina"),
+        span=raw.origin.span,
     )
-    if op.security == "insecure":
-        raise not_built_yet("RUN --security=insecure", instruction.span)
-    return op
+
+
+def _sources(instruction: syntax.Instruction) -> Iterator[tuple[str, Span]]:
+    """What the `--from` of a COPY and the `from=` of a mount name, with their places."""
+    flag = instruction.flag("from")
+    if flag is not None:
+        yield flag.value or "", flag.span
+    for flag in instruction.flags:
+        if flag.name == "mount":
+            text = mounted_from(flag)
+            if text:
+                yield text, flag.span
+
+
+def _json_as_shell(instruction: syntax.Instruction) -> Iterator[Diagnostic]:
+    """Warn of what was meant as exec form and is none."""
+    command = getattr(instruction, "command", None)
+    text = command.text.strip() if isinstance(command, syntax.Command) and command.argv is None else ""
+    if _LIKE_JSON.match(text):
+        yield Diagnostic(
+            "dockerfile-json-as-shell",
+            f"{text.partition(chr(10))[0]} is not JSON, so the shell gets it as a command",
+            span=instruction.span,
+            hint="exec form needs double quotes around each string, and commas between them",
+            severity="warning",
+        )
 
 
 def _positioned(steps: list[Step]) -> tuple[Step, ...]:
@@ -213,7 +241,7 @@ def _positioned(steps: list[Step]) -> tuple[Step, ...]:
 
 def _unused_arguments(outlined: Outline, options: PlanOptions) -> tuple[Diagnostic, ...]:
     """Warn of build arguments that no ARG of the file declares: most often a misspelt name."""
-    declared = set(outlined.scope) | PROXY_NAMES
+    declared = set(outlined.scope) | PROXY_NAMES | {SOURCE_DATE_EPOCH}
     for stage in outlined.stages:
         for instruction in stage.instructions:
             if isinstance(instruction, syntax.Arg):

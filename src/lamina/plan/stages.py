@@ -12,7 +12,7 @@ from lamina.dockerfile.words import expand
 from lamina.oci.platform import Platform, parse_platform
 from lamina.oci.reference import parse_reference
 from lamina.plan.args import global_args
-from lamina.plan.steps import Base, ImageRef, PlanOptions, Scratch, StageRef
+from lamina.plan.steps import Base, ContextRef, ImageRef, Origin, PlanOptions, Scratch, StageRef
 
 
 class RawStage(Struct, frozen=True):
@@ -31,11 +31,13 @@ class RawStage(Struct, frozen=True):
 
 
 class Outline(Struct, frozen=True):
-    """All stages of a file, also those that nothing needs; `scope` holds the global arguments."""
+    """All stages of a file, also those that nothing needs; `scope` holds the global arguments, `contexts` the named
+    build contexts by their normal name: name and value as given."""
 
     stages: tuple[RawStage, ...]
     scope: dict[str, str]
     escape: str
+    contexts: dict[str, tuple[str, str]] = {}
 
     def by_name(self, name: str, before: int) -> RawStage | None:
         """The last stage of that name (in any case) above stage number `before`."""
@@ -68,10 +70,11 @@ def outline(dockerfile: Dockerfile, options: PlanOptions) -> Outline:
             f"{dockerfile.file} has no FROM, so there is nothing to build",
             hint="begin with FROM, such as `FROM debian:12` or `FROM scratch`",
         )
-    result = Outline((), global_args(tuple(above), options, dockerfile.escape), dockerfile.escape)
+    contexts = {_normal(name): (name, value) for name, value in options.contexts.items()}
+    result = Outline((), global_args(tuple(above), options, dockerfile.escape), dockerfile.escape, contexts)
     for index, (origin, body) in enumerate(groups):
         stage = _stage(result, index, origin, tuple(body), options)
-        result = Outline((*result.stages, stage), result.scope, result.escape)
+        result = Outline((*result.stages, stage), result.scope, result.escape, contexts)
     return result
 
 
@@ -90,8 +93,8 @@ def target_stage(outlined: Outline, options: PlanOptions) -> RawStage:
     return found
 
 
-def copy_source(outlined: Outline, text: str, stage: RawStage, span: Span) -> StageRef | ImageRef:
-    """What `--from=text` means inside a stage: an earlier stage by name or index, else an image.
+def copy_source(outlined: Outline, text: str, stage: RawStage, span: Span) -> Origin:
+    """What `--from=text` means inside a stage: a named context, an earlier stage by name or index, else an image.
 
     Raises BuildFailure if it has a variable (BuildKit forbids it), names its own stage or a later one.
     """
@@ -102,6 +105,9 @@ def copy_source(outlined: Outline, text: str, stage: RawStage, span: Span) -> St
             span=span,
             hint="give the image a stage of its own: `FROM ${IMAGE} AS source`, then `--from=source`",
         )
+    named = _named_context(outlined, text, stage.index, stage.platform, span)
+    if named is not None:
+        return named
     earlier = outlined.by_name(text, stage.index)
     if earlier is not None:
         return StageRef(earlier.index)
@@ -145,6 +151,9 @@ def _stage(above: Outline, index: int, origin: From, body: tuple[Instruction, ..
 
 
 def _base(above: Outline, name: str, platform: Platform, index: int, span: Span) -> Base:
+    named = _named_context(above, name, index, platform, span)
+    if named is not None:
+        return named
     earlier = above.by_name(name, index)
     if earlier is not None:
         return StageRef(earlier.index)
@@ -159,3 +168,34 @@ def _image(name: str, platform: Platform, span: Span) -> ImageRef:
     except ValueError as error:
         raise BuildFailure("dockerfile-bad-image-name", str(error), span=span) from None
     return ImageRef(name, platform)
+
+
+def _named_context(outlined: Outline, name: str, before: int, platform: Platform, span: Span) -> Origin | None:
+    """What `--build-context` says of a name, which goes before stages and images of that name."""
+    if not outlined.contexts:
+        return None
+    found = outlined.contexts.get(_normal(name))
+    if found is None:
+        return None
+    given, value = found
+    kind, colon, rest = value.partition(":")
+    if kind == "docker-image" and rest.startswith("//"):
+        return _image(rest[2:], platform, span)
+    if kind == "target" and colon:
+        stage = outlined.by_name(rest, before)
+        if stage is None:
+            raise BuildFailure(
+                "dockerfile-unknown-stage",
+                f"the build context {name} is the stage {rest!r}, which does not stand above this line",
+                span=span,
+            )
+        return StageRef(stage.index)
+    return ContextRef(given)
+
+
+def _normal(name: str) -> str:
+    """A context's name as it is compared: image names in full, as `docker.io/library/alpine:latest` for `alpine`."""
+    try:
+        return str(parse_reference(name.lower()))
+    except ValueError:
+        return name.lower()

@@ -11,19 +11,32 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from lamina.digest import ChainID, Digest
-from lamina.keys.compute import base_key, copy_key, over, run_key, source_facts, workdir_key
+from lamina.keys.compute import base_key, copy_key, is_linked, mount_facts, over, run_key, source_facts, workdir_key
 from lamina.keys.filetree import FileRecord, Selection
 from lamina.keys.record import CacheKey
 from lamina.keys.schema import PARTS, SCHEMA
 from lamina.oci.platform import Platform
-from lamina.plan.steps import CopyOp, ImageRef, RunOp, StageRef, WorkdirOp
+from lamina.plan.steps import (
+    BindMount,
+    CacheMount,
+    CopyOp,
+    ImageRef,
+    Inline,
+    RunOp,
+    SecretMount,
+    SshMount,
+    StageRef,
+    StepMount,
+    TmpfsMount,
+    WorkdirOp,
+)
 
 LINUX = Platform("linux", "amd64")
 PARENT = Digest("sha256:" + "1" * 64)
 OTHER = Digest("sha256:" + "2" * 64)
 RUN = RunOp(("/bin/sh", "-c", "make"), (("PATH", "/bin"), ("A", "1")), (("A", "1"),), "", "/")
 COPY = CopyOp(("src",), "/app", True)
-FROM_STAGE = replace(COPY, source=StageRef(0))
+FROM_STAGE = replace(COPY, origin=StageRef(0))
 
 
 def file(path: str, text: str = "x", **fields: Any) -> FileRecord:
@@ -121,20 +134,28 @@ def test_the_sources_text_does_not_count() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"dest": "/srv"}, {"dest_is_dir": False}, {"chown": "app"}, {"chmod": 0o755}, {"chmod": 0}, {"unpack": True}],
+    [
+        {"dest": "/srv"},
+        {"dest_is_dir": False},
+        {"chown": "app"},
+        {"chmod": "755"},
+        {"chmod": "0"},
+        {"chmod": "u+x"},
+        {"unpack": True},
+    ],
 )
 def test_destination_and_flags_change_the_key_of_a_copy(change: dict[str, Any]) -> None:
     assert copied(BEFORE, replace(COPY, **change)) != copied(BEFORE)
 
 
 def test_where_files_come_from_does_not_count() -> None:
-    image = replace(COPY, source=ImageRef("debian", LINUX))
+    image = replace(COPY, origin=ImageRef("debian", LINUX))
     assert copied(BEFORE, FROM_STAGE) == copied(BEFORE, image)
-    assert copied(BEFORE, FROM_STAGE) == copied(BEFORE, replace(FROM_STAGE, source=StageRef(3)))
+    assert copied(BEFORE, FROM_STAGE) == copied(BEFORE, replace(FROM_STAGE, origin=StageRef(3)))
 
 
 def test_a_chmod_makes_the_sources_modes_irrelevant() -> None:
-    chmod = replace(COPY, chmod=0o644)
+    chmod = replace(COPY, chmod="644")
     assert copied(tree(file("src/a", mode=0o755)), chmod) == copied(BEFORE, chmod)
     assert copied(tree(file("src/a", "y")), chmod) != copied(BEFORE, chmod)
 
@@ -148,7 +169,7 @@ def test_owners_count_only_where_they_are_kept() -> None:
 
 def test_two_sources_are_told_apart_by_their_order() -> None:
     op = replace(COPY, sources=("a", "b"))
-    one, two = (source_facts(op, name, (alone(file(name)),))[0] for name in op.sources)
+    one, two = (source_facts(op, name, (alone(file(name)),))[0] for name in ("a", "b"))
     assert copy_key(op, PARENT, [one, two]).digest != copy_key(op, PARENT, [two, one]).digest
 
 
@@ -243,3 +264,51 @@ _TREES = st.dictionaries(
 @given(_TREES, _TREES)
 def test_two_copies_share_a_key_exactly_if_their_files_are_the_same(one: Selection, other: Selection) -> None:
     assert (copied(one) == copied(other)) == (one == other)
+
+
+# --- the whole language ----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("mount", "other", "same"),
+    [
+        (CacheMount("/c", "a"), CacheMount("/c", "b", "locked"), True),
+        (CacheMount("/c", "a"), CacheMount("/d", "a"), False),
+        (CacheMount("/c", "a"), CacheMount("/c", "a", mode=0o700), False),
+        (TmpfsMount("/t"), TmpfsMount("/t", 5), False),
+        (SecretMount("a", "/s"), SecretMount("b", "/s"), True),
+        (SecretMount("a", "/s"), SecretMount("a", "/s", required=True), False),
+        (SecretMount("a", None, "A"), SecretMount("a", None, "B"), False),
+        (SshMount("a", "/s"), SshMount("b", "/s"), True),
+        (BindMount("/b"), BindMount("/b", read_only=False), False),
+    ],
+)
+def test_what_counts_of_a_mount(mount: StepMount, other: StepMount, same: bool) -> None:
+    one, two = (run_key(replace(RUN, mounts=(each,)), PARENT, LINUX).digest for each in (mount, other))
+    assert (one == two) is same
+    assert one != run_key(RUN, PARENT, LINUX).digest
+
+
+def test_files_that_are_mounted_count_by_content() -> None:
+    mount = BindMount("/m", "src")
+
+    def key(selection: Selection) -> Digest:
+        facts, _ = mount_facts(mount, (selection,))
+        return run_key(replace(RUN, mounts=(mount,)), PARENT, LINUX, [facts]).digest
+
+    assert key(BEFORE) == key(BEFORE) != key(tree(file("src/a", "changed")))
+    # A file is seen at the target, whatever it is called where it comes from.
+    assert key(alone(file("one"))) == key(alone(file("two")))
+
+
+def test_a_script_and_the_names_of_hosts_count() -> None:
+    keys = {run_key(RUN, PARENT, LINUX).digest, run_key(RUN, PARENT, LINUX, (), ("db",)).digest}
+    keys |= {run_key(replace(RUN, script=Inline("E", text)), PARENT, LINUX).digest for text in ("#!a\n", "#!b\n")}
+    assert len(keys) == 4
+
+
+def test_a_linked_copy_has_no_parent() -> None:
+    facts = [source_facts(COPY, "src", (BEFORE,))[0]]
+    linked = replace(COPY, link=True)
+    assert copy_key(linked, PARENT, facts).digest == copy_key(linked, OTHER, facts).digest
+    named = replace(linked, chown="app")
+    assert copy_key(named, PARENT, facts).digest != copy_key(named, OTHER, facts).digest
+    assert [is_linked(op) for op in (COPY, linked, named, replace(linked, chown="1:2"))] == [False, True, False, True]

@@ -1,0 +1,155 @@
+"""Heredocs, addresses and flags of RUN, COPY and ADD."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.planning import failure, only_copy, only_run, plan
+
+from lamina.plan.remote import remote_source
+from lamina.plan.steps import ContextRef, CopyOp, GitSource, HttpSource, ImageRef, Inline, Scratch, StageRef
+
+SHELL = ("/bin/sh", "-c")
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        ("RUN <<EOF\na $X\nb\nEOF\n", "a $X\nb\n"),
+        ("RUN <<-EOF\n\ta\n\t\tb\n\tEOF\n", "a\nb\n"),
+        ("RUN <<EOF cat > /x\na\nEOF\n", "<<EOF cat > /x\na\nEOF"),
+        ("RUN cat <<A 3<<'B'\na\nA\nb\nB\n", "cat <<A 3<<'B'\na\nA\nb\nB"),
+    ],
+)
+def test_a_heredoc_of_run_goes_to_the_shell(text: str, command: str) -> None:
+    op = only_run(f"FROM b\nARG X=1\n{text}")
+    assert (op.argv, op.script) == ((*SHELL, command), None)
+
+
+def test_a_heredoc_with_an_interpreter_is_a_file() -> None:
+    op = only_run("FROM b\nRUN <<EOF\n#!/usr/bin/env python3\nprint()\nEOF\n")
+    assert op.argv == (*SHELL, "/dev/pipes/EOF")
+    assert op.script == Inline("EOF", "#!/usr/bin/env python3\nprint()\n")
+
+
+def test_heredocs_of_copy_are_files_behind_the_paths() -> None:
+    text = "FROM b\nENV A=x\nCOPY <<one a <<-'two' /d/\n$A \\$A\none\n\t$A\ntwo\n"
+    assert only_copy(text).sources == ("a", Inline("one", "x $A\n"), Inline("two", "$A\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("a/b", None),
+        ("http.txt", None),
+        ("https://x.test/f.tgz", HttpSource("https://x.test/f.tgz")),
+        ("https://x.test/r.git", GitSource("https://x.test/r.git")),
+        ("https://x.test/r.git#v1:sub/dir", GitSource("https://x.test/r.git", "v1", "sub/dir")),
+        ("git://x.test/r#:dir", GitSource("git://x.test/r", "", "dir")),
+        ("git@x.test:o/r#main", GitSource("git@x.test:o/r", "main")),
+        ("ssh://git@x.test/r", GitSource("ssh://git@x.test/r")),
+        (
+            "https://x.test/r.git?tag=v1&subdir=d&submodules=false&keep-git-dir=true&checksum=abc",
+            GitSource("https://x.test/r.git", "v1", "d", "abc", True, False),
+        ),
+    ],
+)
+def test_what_an_address_is(text: str, source: HttpSource | GitSource | None) -> None:
+    assert remote_source(text) == source
+
+
+@pytest.mark.parametrize("text", ["?rf=x", "?ref=a&tag=b", "?ref=a#b", "?submodules=maybe"])
+def test_a_git_url_that_is_wrong(text: str) -> None:
+    found = failure(f"FROM b\nADD https://x.test/r.git{text} /\n").diagnostic
+    assert (found.reference, found.span and found.span.line) == ("dockerfile-bad-git-url", 2)
+
+
+def test_flags_of_add() -> None:
+    digest = "sha256:" + "a" * 64
+    (source,) = only_copy(f"FROM b\nADD --checksum={digest} --unpack=true https://x.test/a.tar /\n").sources
+    assert source == HttpSource("https://x.test/a.tar", digest, True)
+    (source,) = only_copy("FROM b\nADD --keep-git-dir --checksum=abcdef0 https://x.test/r.git /r\n").sources
+    assert source == GitSource("https://x.test/r.git", checksum="abcdef0", keep_git_dir=True)
+    assert only_copy("FROM b\nADD --unpack=false a.tar /\n").unpack is False
+    assert only_copy("FROM b\nADD a.tar /\n").unpack is True
+
+
+def test_flags_of_copy() -> None:
+    op = only_copy("FROM b\nARG E=*.md\nCOPY --link --parents --exclude=$E --exclude=x --chmod=0644 --chown=1 a /b/\n")
+    assert (op.link, op.parents, op.exclude, op.chmod, op.chown) == (True, True, ("*.md", "x"), "644", "1")
+    assert only_copy("FROM b\nCOPY --link=false --chmod=u+x a /b/\n").link is False
+
+
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [
+        ("ADD --checksum=sha256:12 https://x.test/a /\n", "dockerfile-bad-checksum"),
+        ("ADD --checksum=sha256:12 a /\n", "dockerfile-bad-checksum"),
+        ("ADD --checksum=sha256:12 https://x.test/a https://x.test/b /\n", "dockerfile-bad-checksum"),
+        ("COPY --chmod=999 a /\n", "dockerfile-bad-chmod"),
+        ("COPY --chmod=u+q a /\n", "dockerfile-bad-chmod"),
+        ("COPY <<A <<B /x\na\nA\nb\nB\n", "dockerfile-copy-needs-directory"),
+    ],
+)
+def test_what_is_refused(text: str, reference: str) -> None:
+    found = failure(f"FROM b\n{text}").diagnostic
+    assert (found.reference, found.span and found.span.line) == (reference, 2)
+    assert found.hint or reference == "dockerfile-bad-checksum"
+
+
+def test_named_contexts_go_before_stages_and_images() -> None:
+    text = """FROM lib AS one
+FROM Alpine:latest AS two
+FROM here AS three
+FROM scratch
+COPY --from=one /a /
+COPY --from=two /a /
+COPY --from=lib /a /
+COPY --from=image /a /
+COPY --from=three /a /
+"""
+    contexts = {
+        "lib": "tree",
+        "alpine": "docker-image://pinned:1",
+        "image": "docker-image://other",
+        "here": "target:two",
+    }
+    made = plan(text, contexts=contexts)
+    library = ContextRef("lib")
+    origins = [step.op.origin for step in made.stages[-1].steps if isinstance(step.op, CopyOp)]
+    assert origins[:3] == [StageRef(0), StageRef(1), library]
+    assert isinstance(origins[3], ImageRef) and origins[3].name == "other"
+    assert isinstance(made.stages[0].base, Scratch)
+    (step,) = made.stages[0].steps
+    assert isinstance(step.op, CopyOp) and (step.op.sources, step.op.dest, step.op.origin) == (("/",), "/", library)
+    assert isinstance(made.stages[1].base, ImageRef) and made.stages[1].base.name == "pinned:1"
+    assert made.stages[2].base == StageRef(1)
+
+
+def test_insecure_is_planned_once_it_is_allowed() -> None:
+    text = "FROM b\nRUN --security=insecure x\n"
+    assert only_run(text, allow=frozenset({"security.insecure"})).security == "insecure"
+
+
+@pytest.mark.parametrize("line", ["CMD ['a']", "RUN [\"a\", 'b']", "ENTRYPOINT [ 'x' ]"])
+def test_a_bad_array_is_warned_of(line: str) -> None:
+    (warning,) = plan(f"FROM b\n{line}\n").warnings
+    assert (warning.reference, warning.severity, warning.span and warning.span.line) == (
+        "dockerfile-json-as-shell",
+        "warning",
+        2,
+    )
+
+
+def test_a_test_command_is_not_warned_of() -> None:
+    assert plan('FROM b\nRUN [ -f /x ] && [ "$a" = \'b\' ]\nCMD ["a"]\n').warnings == ()
+
+
+def test_source_date_epoch() -> None:
+    assert plan("FROM b\n").epoch is None
+    given = {"SOURCE_DATE_EPOCH": "17"}
+    assert plan("FROM b\n", build_args=given).epoch == 17
+    wrong = failure("FROM b\n", build_args={"SOURCE_DATE_EPOCH": "now"})
+    assert wrong.diagnostic.reference == "usage-source-date-epoch"
+    assert "SOURCE_DATE_EPOCH" not in dict(only_run("FROM b\nRUN x\n", build_args=given).env)
+    declared = only_run("FROM b\nARG SOURCE_DATE_EPOCH\nRUN x\n", build_args=given)
+    assert dict(declared.env)["SOURCE_DATE_EPOCH"] == "17"
