@@ -11,14 +11,47 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
 from lamina.diagnostics import BuildFailure
-from lamina.ports import Mount, Runner, RunSpec, User, Workspace
+from lamina.ports import Limit, Mount, Runner, RunSpec, User, Workspace
 from lamina.runtime import kernel
 from lamina.runtime.select import choose
+
+
+class MountOrder(Struct, frozen=True, array_like=True):
+    """A `Mount`, with its paths as text."""
+
+    kind: Literal["bind", "tmpfs", "tree", "data", "socket"]
+    target: str
+    source: str | None = None
+    read_only: bool = True
+    size: int | None = None
+    mode: int | None = None
+    uid: int = 0
+    gid: int = 0
+    layers: tuple[str, ...] = ()
+    path: str = "/"
+    data: bytes = b""
+
+    def mount(self) -> Mount:
+        source, layers = Path(self.source) if self.source else None, tuple(map(Path, self.layers))
+        return Mount(
+            self.kind,
+            self.target,
+            source,
+            self.read_only,
+            self.size,
+            self.mode,
+            self.uid,
+            self.gid,
+            layers,
+            self.path,
+            self.data,
+        )
 
 
 class Step(Struct, frozen=True):
@@ -33,7 +66,11 @@ class Step(Struct, frozen=True):
     gid: int = 0
     groups: tuple[int, ...] = ()
     network: str = "host"
-    mounts: tuple[tuple[str, str, str | None, bool], ...] = ()
+    mounts: tuple[MountOrder, ...] = ()
+    hosts: tuple[tuple[str, str], ...] = ()
+    limits: tuple[Limit, ...] = ()
+    shm_size: int | None = None
+    architecture: str = ""
     insecure: bool = False
     interactive: bool = False
     stdin: str | None = None
@@ -53,7 +90,9 @@ class Outcome(Struct, frozen=True):
     out: str = ""
     err: str = ""
     failure: str | None = None
+    message: str | None = None
     cause: str | None = None
+    hint: str | None = None
     seconds: float = 0.0
     first_output: float = 0.0
 
@@ -71,10 +110,11 @@ def perform(runner: Runner, step: Step) -> Outcome:
         cwd=step.cwd,
         user=User(step.uid, step.gid, step.groups),
         network="none" if step.network == "none" else "host",
-        mounts=tuple(
-            Mount("tmpfs" if kind == "tmpfs" else "bind", target, Path(source) if source else None, read_only)
-            for kind, target, source, read_only in step.mounts
-        ),
+        mounts=tuple(order.mount() for order in step.mounts),
+        hosts=step.hosts,
+        limits=step.limits,
+        shm_size=step.shm_size,
+        architecture=step.architecture,
         insecure=step.insecure,
         interactive=step.interactive,
         stdin=None if step.stdin is None else step.stdin.encode(),
@@ -89,18 +129,20 @@ def perform(runner: Runner, step: Step) -> Outcome:
 
     if step.stop_after is not None:
         threading.Timer(step.stop_after, runner.stop).start()
-    code, failure, cause = None, None, None
+    code, failed = None, None
     try:
         code = runner.run(spec, output)
-    except BuildFailure as failed:
-        failure, cause = failed.diagnostic.reference, failed.diagnostic.cause
+    except BuildFailure as failure:
+        failed = failure.diagnostic
     return Outcome(
         runner.name,
         code,
         b"".join(streams[1]).decode(errors="replace"),
         b"".join(streams[2]).decode(errors="replace"),
-        failure,
-        cause,
+        failed and failed.reference,
+        failed and failed.message,
+        failed and failed.cause,
+        failed and failed.hint,
         time.monotonic() - start,
         first[0] if first else 0.0,
     )

@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 
 from lamina.diagnostics import BuildFailure
-from lamina.ports import Mount, RunSpec
-from lamina.runtime import devices, isolation, process, rootfs, seccomp, userns
+from lamina.ports import RunSpec
+from lamina.runtime import devices, foreign, isolation, limits, process, rootfs, seccomp, userns
 from lamina.runtime.namespace import Rung
 
 
@@ -40,9 +40,11 @@ class BubblewrapRunner:
 
     def run(self, spec: RunSpec, output: process.Output) -> int:
         rootfs.check_user(spec, self._rung)
+        foreign.check(spec.architecture, spec.work.scratch)
+        limits.check(spec.limits, self._rung)
         with (
             rootfs.prepared(spec, self._rung) as root,
-            devices.own(spec.work.scratch, self._rung) as nodes,
+            devices.own(spec.work.scratch, self._rung, spec.insecure) as nodes,
             ExitStack() as open_files,
         ):
             passed: list[int] = []
@@ -61,7 +63,15 @@ class BubblewrapRunner:
             options += ["--json-status-fd", str(told)]
             # Through a file, because the environment may hold secrets and everybody can read a command line.
             passed.append(_closing(open_files, _arguments_file(options)))
-            command = [*prefix, self._program, "--args", str(passed[-1]), "--", *spec.argv]
+            command = [
+                *limits.command(spec.limits),
+                *prefix,
+                self._program,
+                "--args",
+                str(passed[-1]),
+                "--",
+                *spec.argv,
+            ]
             # `setpriv` has set the groups of others; with one mapped id, nobody may set any.
             groups = None if prefix or self._rung.name == "rootless-single" else (spec.user.gid, spec.user.groups)
             errors = process.Tail(output)
@@ -108,7 +118,7 @@ def _status(code: int, notes: bytes, last_words: str | None) -> int:
     )
 
 
-def _arguments(spec: RunSpec, root: rootfs.Root, nodes: tuple[Path, ...]) -> list[str]:
+def _arguments(spec: RunSpec, root: rootfs.Root, nodes: dict[str, Path]) -> list[str]:
     options = ["--bind", str(root.path), "/", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
     options += ["--hostname", spec.hostname, "--chdir", root.cwd, "--as-pid-1", "--die-with-parent", "--clearenv"]
     if not spec.interactive:
@@ -116,23 +126,26 @@ def _arguments(spec: RunSpec, root: rootfs.Root, nodes: tuple[Path, ...]) -> lis
     if spec.network == "none":
         options.append("--unshare-net")
     options += ["--cap-drop", "ALL"]
-    if spec.user.uid == 0:
+    # BuildKit's insecure steps keep everything even if they run as another user.
+    if spec.user.uid == 0 or spec.insecure:
         for capability in ("ALL",) if spec.insecure else isolation.CAPABILITIES:
             options += ["--cap-add", capability]
     for name, value in spec.env.items():
         options += ["--setenv", name, value]
-    options += _system_mounts(spec.insecure, root.system)
-    for node in nodes:
-        options += ["--dev-bind", str(node), f"{root.system['/dev']}/{node.name}"]
-    return options + [word for mount in root.mounts for word in _mount(mount)]
+    options += _system_mounts(spec, root.system)
+    for name, node in nodes.items():
+        options += ["--dev-bind", str(node), f"{root.system['/dev']}/{name}"]
+    for bind in root.mounts:
+        options += ["--ro-bind" if bind.read_only else "--bind", str(bind.source), bind.target]
+    return options
 
 
-def _system_mounts(insecure: bool, system: dict[str, str]) -> list[str]:
+def _system_mounts(spec: RunSpec, system: dict[str, str]) -> list[str]:
     proc, dev, sys = system["/proc"], system["/dev"], system["/sys"]
     options = ["--proc", proc, "--dev", dev, "--mqueue", f"{dev}/mqueue"]
-    options += ["--perms", "1777", "--size", str(isolation.SHM_SIZE), "--tmpfs", f"{dev}/shm"]
-    options += ["--bind" if insecure else "--ro-bind", "/sys", sys]
-    if insecure:
+    options += ["--perms", "1777", "--size", str(isolation.shm_size(spec)), "--tmpfs", f"{dev}/shm"]
+    options += ["--bind" if spec.insecure else "--ro-bind", "/sys", sys]
+    if spec.insecure:
         return options
     place = {"proc": proc, "sys": sys}
     for path in isolation.READ_ONLY:
@@ -150,13 +163,6 @@ def _system_mounts(insecure: bool, system: dict[str, str]) -> list[str]:
 def _moved(path: str, place: dict[str, str]) -> str:
     top, _, rest = path.lstrip("/").partition("/")
     return f"{place[top]}/{rest}"
-
-
-def _mount(mount: Mount) -> list[str]:
-    if mount.kind == "bind":
-        return ["--ro-bind" if mount.read_only else "--bind", str(mount.source), mount.target]
-    size = ["--size", str(mount.size)] if mount.size else []
-    return ["--perms", f"{0o1777 if mount.mode is None else mount.mode:o}", *size, "--tmpfs", mount.target]
 
 
 def _arguments_file(words: list[str]) -> int:

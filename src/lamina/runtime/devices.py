@@ -8,29 +8,62 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from msgspec import Struct
+
 from lamina.runtime import kernel
 from lamina.runtime.namespace import Rung
 
 #: Linux' allocated devices, major and minor (Documentation/admin-guide/devices.txt).
 _NODES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
 
+#: What BuildKit adds for insecure steps; to them come loop devices.
+_INSECURE = {
+    "kmsg": (1, 11),
+    "net/tun": (10, 200),
+    "cuse": (10, 203),
+    "fuse": (10, 229),
+    "kvm": (10, 232),
+    "loop-control": (10, 237),
+}
+_LOOP = 7  # major number of block devices
+
+
+class Node(Struct, frozen=True):
+    """A device file of a step: its type bit (S_IFCHR, S_IFBLK) and numbers."""
+
+    kind: int
+    major: int
+    minor: int
+
+
+def nodes(insecure: bool) -> dict[str, Node]:
+    """The device files that a step has beyond what a runtime makes by itself, by their path below /dev."""
+    names = _INSECURE if insecure else {}
+    found = {name: Node(stat.S_IFCHR, *numbers) for name, numbers in names.items()}
+    if insecure:
+        existing = [int(path.name[4:]) for path in Path("/dev").glob("loop[0-9]*") if path.name[4:].isdigit()]
+        found |= {f"loop{number}": Node(stat.S_IFBLK, _LOOP, number) for number in range(max(existing, default=-1) + 1)}
+    return found
+
 
 @contextmanager
-def own(scratch: Path, rung: Rung) -> Iterator[tuple[Path, ...]]:
-    """Fresh device files below `scratch` while the block runs.
+def own(scratch: Path, rung: Rung, insecure: bool) -> Iterator[dict[str, Path]]:
+    """Fresh device files below `scratch` while the block runs, by their path below /dev.
 
     None in a user namespace: there no device file can be made, and the machine's belong to somebody else.
     """
     if rung.name != "root":
-        yield ()
+        yield {}
         return
     folder = scratch / "devices"
     folder.mkdir(exist_ok=True)
     kernel.mount("lamina", str(folder), "tmpfs", kernel.MS_NOSUID, "mode=755,size=64k")
     try:
-        for name, (major, minor) in _NODES.items():
-            os.mknod(folder / name, stat.S_IFCHR | 0o666, os.makedev(major, minor))
-            (folder / name).chmod(0o666)
-        yield tuple(folder / name for name in _NODES)
+        made = {name: Node(stat.S_IFCHR, *numbers) for name, numbers in _NODES.items()} | nodes(insecure)
+        for name, node in made.items():
+            path = folder / name.replace("/", "-")
+            os.mknod(path, node.kind | 0o666, os.makedev(node.major, node.minor))
+            path.chmod(0o666)
+        yield {name: folder / name.replace("/", "-") for name in made}
     finally:
         kernel.unmount(str(folder), kernel.MNT_DETACH)

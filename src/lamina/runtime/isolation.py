@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lamina.ports import RunSpec
+
 #: The capabilities that Docker leaves to root in a container.
 CAPABILITIES = (
     "CAP_AUDIT_WRITE",
@@ -59,7 +61,10 @@ MASKED_DIRECTORIES = (
 #: Readable but not writable, whoever asks: a write to these reaches the whole machine.
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
-#: Bytes of /dev/shm, Docker's default.
-SHM_SIZE = 64 << 20
+
+def shm_size(spec: RunSpec) -> int:
+    """Bytes of /dev/shm: what the step asks for, else Docker's default."""
+    return 64 << 20 if spec.shm_size is None else spec.shm_size
+
 
 UMASK = 0o022

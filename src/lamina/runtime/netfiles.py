@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 _HOSTS = """\
@@ -14,10 +15,12 @@ ff02::2\tip6-allrouters
 """
 
 
-def write(folder: Path, hostname: str) -> dict[str, Path]:
-    """Write both files into `folder`; returns target → file. Name servers are the machine's own."""
+def write(folder: Path, hostname: str, extra: Iterable[tuple[str, str]] = ()) -> dict[str, Path]:
+    """Write both files into `folder`; returns target → file. Name servers are the machine's own; `extra` are more
+    hosts, as (name, address)."""
     hosts, resolver = folder / "hosts", folder / "resolv.conf"
-    hosts.write_text(_HOSTS.format(hostname=hostname))
+    more = "".join(f"{address}\t{name}\n" for name, address in extra)
+    hosts.write_text(_HOSTS.format(hostname=hostname) + more)
     host_resolver = Path("/etc/resolv.conf")
     resolver.write_bytes(host_resolver.read_bytes() if host_resolver.is_file() else b"")
     for file in (hosts, resolver):

@@ -9,7 +9,7 @@ import msgspec
 
 from lamina.diagnostics import BuildFailure
 from lamina.ports import RunSpec
-from lamina.runtime import bundle, cgroups, process, rootfs
+from lamina.runtime import bundle, cgroups, foreign, limits, process, rootfs
 from lamina.runtime.namespace import Rung
 
 
@@ -37,6 +37,8 @@ class OciRunner:
 
     def run(self, spec: RunSpec, output: process.Output) -> int:
         rootfs.check_user(spec, self._rung)
+        foreign.check(spec.architecture, spec.work.scratch)
+        limits.check(spec.limits, self._rung)
         container = cgroups.name(next(self._numbers))
         with rootfs.prepared(spec, self._rung) as root:
             folder = spec.work.scratch / "bundle"

@@ -15,18 +15,25 @@ from lamina.runtime.namespace import Rung
 
 @contextmanager
 def mounted(
-    target: Path, lowers: Sequence[Path], upper: Path, work: Path, rung: Rung, flags: int = kernel.MS_NODEV
+    target: Path,
+    lowers: Sequence[Path],
+    upper: Path | None,
+    work: Path | None,
+    rung: Rung,
+    flags: int = kernel.MS_NODEV,
 ) -> Iterator[None]:
-    """Mount `lowers` (topmost first, at least one) below `upper` at `target` while the block runs.
+    """Mount `lowers` (topmost first) below `upper` at `target` while the block runs.
 
-    `work` must be a fresh directory: a volatile mount spoils it for the next one. Raises BuildFailure
+    Without `upper` and `work` it is read-only and wants two lowers, else one. `work` must be a fresh directory: a
+    volatile mount spoils it for the next one. Raises BuildFailure
     `runtime-overlay-failed`.
     """
     with ExitStack() as held:
         # Layers are named by open descriptors: any path works, whatever its length, colons or commas, and the whole
         # of 200 layers fits the one page that mount(2) takes.
-        names = [_hold(held, path) for path in (*lowers, upper, work)]
-        options = f"lowerdir={':'.join(names[:-2])},upperdir={names[-2]},workdir={names[-1]}"
+        options = f"lowerdir={':'.join([_hold(held, path) for path in lowers])}"
+        if upper is not None and work is not None:
+            options += f",upperdir={_hold(held, upper)},workdir={_hold(held, work)}"
         # Layers must stay plain, for other programs to read; and no redirect that an image brings along is followed.
         options += ",index=off,metacopy=off,redirect_dir=nofollow"
         if rung.xattr == "user":

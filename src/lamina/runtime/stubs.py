@@ -31,14 +31,17 @@ def lay_out(stub: Path, root: int, targets: Iterable[Target]) -> None:
             name = "/".join(parts[:depth])
             folder = stub / name
             if not folder.is_dir():
-                folder.mkdir(mode=0o755)
+                folder.mkdir()
+                folder.chmod(0o755)  # whatever our umask is
                 if depth <= target.place.existing:
                     copied.append(name)
         last = stub / "/".join(parts)
         if target.directory:
-            last.mkdir(mode=0o755, exist_ok=True)
+            last.mkdir(exist_ok=True)
+            last.chmod(0o755)
         else:
-            last.touch(mode=0o644)
+            last.touch()
+            last.chmod(0o644)
     # Last and deepest first, because filling a directory changes its times.
     for name in reversed(copied):
         _copy_attributes(root, name, stub / name)
