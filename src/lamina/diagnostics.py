@@ -20,6 +20,7 @@ FAMILIES: dict[str, tuple[int, str]] = {
     "context": (4, "the build context or an ignore file"),
     "step": (5, "a step that ran and failed"),
     "registry": (6, "a registry or the network"),
+    "fetch": (10, "a file or repository that is fetched by its address"),
     "store": (7, "lamina's own store"),
     "runtime": (8, "running isolated processes on this machine"),
     "image": (9, "an image, an archive or a layer"),

@@ -12,6 +12,8 @@ from msgspec import Struct
 from lamina.digest import ChainID, Digest
 from lamina.keys.record import CacheRecord
 from lamina.store import reserve
+from lamina.store.cachemounts import CacheMounts
+from lamina.store.downloads import Download, kept_downloads
 from lamina.store.failures import explained
 from lamina.store.mark import Marks, mark
 from lamina.store.snapshots import Row
@@ -19,7 +21,8 @@ from lamina.store.store import Store
 
 
 class Usage(Struct, frozen=True):
-    """What the store holds: counts, and bytes (of layers: of their regular files, each shared directory once)."""
+    """What the store holds: counts, and bytes (of layers: of their regular files, each shared directory once; of
+    downloads and cache mounts: on the disk)."""
 
     images: int
     records: int
@@ -28,10 +31,13 @@ class Usage(Struct, frozen=True):
     blobs: int
     blob_bytes: int
     facts_bytes: int
+    download_bytes: int = 0
+    cache_mount_bytes: int = 0
 
     @property
     def total(self) -> int:
-        return self.layer_bytes + self.blob_bytes + self.facts_bytes
+        counted = self.layer_bytes + self.blob_bytes + self.facts_bytes
+        return counted + self.download_bytes + self.cache_mount_bytes
 
 
 class Pruned(Struct, frozen=True):
@@ -43,6 +49,7 @@ class Pruned(Struct, frozen=True):
     blobs: int
     facts: int
     bytes: int
+    downloads: int = 0
 
 
 def usage(store: Store) -> Usage:
@@ -51,7 +58,17 @@ def usage(store: Store) -> Usage:
     blobs = dict(_blob_sizes(store))
     facts = sum(store.facts.size(digest) for digest in store.facts.digests())
     images, records = store.index.read("SELECT (SELECT count(*) FROM images), (SELECT count(*) FROM records)")[0]
-    return Usage(images, records, len(layers), sum(layers.values()), len(blobs), sum(blobs.values()), facts)
+    return Usage(
+        images=images,
+        records=records,
+        layers=len(layers),
+        layer_bytes=sum(layers.values()),
+        blobs=len(blobs),
+        blob_bytes=sum(blobs.values()),
+        facts_bytes=facts,
+        download_bytes=sum(download.size for download in kept_downloads(store.layout)),
+        cache_mount_bytes=sum(folder.size() for folder in CacheMounts(store.layout.cache_mounts).folders()),
+    )
 
 
 def prune(
@@ -59,8 +76,9 @@ def prune(
 ) -> Pruned:
     """Delete images without a name and all that neither an image nor a cache record reaches; and drop cache records:
     those last used before `older_than` (seconds since the epoch), then the
-    longest unused until the store holds at most `max_size` bytes. What a named image needs always stays. With
-    `older_than`, builds from before it are forgotten with their logs.
+    longest unused until layers, blobs and facts take at most `max_size` bytes. What a named image needs always stays.
+    With `older_than`, builds from before it are forgotten with their logs, and downloads last used before it deleted.
+    Cache mounts stay: see `CacheMounts.delete`.
 
     Raises BuildFailure `store-busy` if other processes use the store.
     """
@@ -80,7 +98,8 @@ def prune(
             store.images.forget_nameless()
             if older_than is not None:
                 _forget_builds(store, older_than)
-        pruned = _sweep(store, marks, plan, dry_run)
+        downloads = [] if older_than is None else [one for one in kept_downloads(store.layout) if one.used < older_than]
+        pruned = _sweep(store, marks, plan, downloads, dry_run)
         if not dry_run:
             reserve.hold(store.layout)
         return pruned
@@ -144,7 +163,7 @@ def _size_of(store: Store, marks: Marks) -> int:
     return sum(layers.values()) + blobs + facts
 
 
-def _sweep(store: Store, marks: Marks, plan: _Plan, dry_run: bool) -> Pruned:
+def _sweep(store: Store, marks: Marks, plan: _Plan, downloads: list[Download], dry_run: bool) -> Pruned:
     rows = store.snapshots.rows()
     used_layers = {row.layer for row in rows if row.chain in marks.chains}
     lost = {row.layer: row.size for row in rows if row.layer not in used_layers}
@@ -160,8 +179,10 @@ def _sweep(store: Store, marks: Marks, plan: _Plan, dry_run: bool) -> Pruned:
             store.blobs.delete(digest)
         for digest in facts:
             store.facts.delete(digest)
-    freed = sum(lost.values()) + sum(blobs.values()) + sum(facts.values())
-    return Pruned(plan.nameless, len(plan.dropped), len(lost), len(blobs), len(facts), freed)
+        for download in downloads:
+            store.session.discard(download.path)
+    freed = sum(lost.values()) + sum(blobs.values()) + sum(facts.values()) + sum(one.size for one in downloads)
+    return Pruned(plan.nameless, len(plan.dropped), len(lost), len(blobs), len(facts), freed, len(downloads))
 
 
 def _delete_rows(store: Store, rows: list[Row], used: set[ChainID], blobs: dict[Digest, int]) -> None:

@@ -15,14 +15,30 @@ from lamina.store.failures import explained, from_os_error
 FORMAT = 1
 
 _DIRECTORIES = ("blobs", "blobs/sha256", "layers", "facts", "tmp", "locks", "logs", "mounts")
-#: `contexts` and `unchanged` are memories of the command: stat caches, and builds that found everything cached.
-_OURS = frozenset({"contexts", "format", "lost+found", "reserve", "unchanged", *_DIRECTORIES})
+#: Made when they are first needed. `contexts` and `unchanged` are memories of the command: stat caches, and builds that
+#: found everything cached.
+_LATER = ("cachemounts", "contexts", "downloads", "unchanged")
+_OURS = frozenset({"format", "lost+found", "reserve", *_DIRECTORIES, *_LATER})
 
 
 class Layout:
     """The paths of one store. Plain attributes: they are read on the hot path."""
 
-    __slots__ = ("blobs", "facts", "format", "index", "layers", "locks", "logs", "mounts", "reserve", "root", "tmp")
+    __slots__ = (
+        "blobs",
+        "cache_mounts",
+        "downloads",
+        "facts",
+        "format",
+        "index",
+        "layers",
+        "locks",
+        "logs",
+        "mounts",
+        "reserve",
+        "root",
+        "tmp",
+    )
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -36,6 +52,8 @@ class Layout:
         self.locks = root / "locks"
         self.logs = root / "logs"
         self.mounts = root / "mounts"
+        self.cache_mounts = root / "cachemounts"
+        self.downloads = root / "downloads"
 
     def layer(self, number: int) -> Path:
         """The directory of layer `number`. Names are base 36 because overlayfs takes its list of layers in one page."""

@@ -46,7 +46,7 @@ class Session:
             gate.close()
 
     def discard(self, path: Path) -> None:
-        """Delete something of `layers/` or `blobs/`: out of the way by one rename, then at leisure."""
+        """Delete something of `layers/`, `blobs/` or `downloads/`: out of the way by one rename, then at leisure."""
         trash = self.fresh()
         with explained(path):
             with suppress(FileNotFoundError):

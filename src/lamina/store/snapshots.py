@@ -181,20 +181,36 @@ class Snapshots:
             existing = self._row(chain)
             if existing is not None and self._is_trusted(existing) and self._layout.layer(existing.layer).is_dir():
                 return self._snapshot(existing)
-            layer = self._twin(diff_id) if built else None
-            if layer is None:
-                layer = self._publish(connection, work.upper, size)
+            twin = self._twin(diff_id) if built else None
+            layer = twin.layer if twin else self._publish(connection, work.upper, size)
             row = Row(chain, parent, diff_id, layer, size, int(built), time.time(), self._boot, synced=0)
-            values = (*(getattr(row, name) for name in Row.__struct_fields__), row.checksum())
-            connection.execute(f"INSERT OR REPLACE INTO snapshots VALUES (?{', ?' * (len(values) - 1)})", values)
+            self._insert(connection, row)
         return self._snapshot(row)
 
-    def _twin(self, diff_id: DiffID) -> int | None:
-        """The number of a layer that lamina built and that holds the same, if there is one beyond doubt."""
+    def adopt(self, parent: ChainID | None, diff_id: DiffID) -> Snapshot | None:
+        """A layer that lamina built, above another parent too: one more row for the same directory."""
+        chain = chain_id(parent, diff_id)
+        existing = self.get(chain)
+        if existing is not None:
+            return existing
+        with self._index.write() as connection:
+            twin = self._twin(diff_id)
+            if twin is None:
+                return None
+            row = Row(chain, parent, diff_id, twin.layer, twin.size, 1, time.time(), self._boot, twin.synced)
+            self._insert(connection, row)
+        return self._snapshot(row)
+
+    def _insert(self, connection: sqlite3.Connection, row: Row) -> None:
+        values = (*(getattr(row, name) for name in Row.__struct_fields__), row.checksum())
+        connection.execute(f"INSERT OR REPLACE INTO snapshots VALUES (?{', ?' * (len(values) - 1)})", values)
+
+    def _twin(self, diff_id: DiffID) -> Row | None:
+        """A layer that lamina built and that holds the same, if there is one beyond doubt."""
         found = self._index.read(f"SELECT {_COLUMNS} FROM snapshots WHERE diff_id = ? AND built = 1", diff_id)
         for row in map(_decode, found):
             if row is not None and self._is_trusted(row) and self._layout.layer(row.layer).is_dir():
-                return row.layer
+                return row
         return None
 
     def _publish(self, connection: sqlite3.Connection, upper: Path, size: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import time
 
 import pytest
@@ -153,3 +155,17 @@ def test_pruning_needs_the_store_alone(store: Store) -> None:
     other.close()
     gc.prune(store)
     Store.open(store.layout.root).close()  # shared again
+
+
+def test_downloads_go_by_their_age_alone(store: Store) -> None:
+    (store.layout.downloads / "old" / "deep").mkdir(parents=True)
+    (store.layout.downloads / "old" / "deep" / "file").write_bytes(b"x" * 10_000)
+    (store.layout.downloads / "new").write_bytes(b"x" * 5_000)
+    os.utime(store.layout.downloads / "old", (1000, 1000))
+    assert gc.usage(store).download_bytes >= 15_000
+    assert gc.prune(store, max_size=0) == NOTHING
+    told = gc.prune(store, older_than=2000, dry_run=True)
+    assert told.downloads == 1 and told.bytes >= 10_000
+    assert gc.prune(store, older_than=2000) == told
+    assert [path.name for path in store.layout.downloads.iterdir()] == ["new"]
+    assert gc.prune(store, older_than=math.inf).downloads == 1
