@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from secrets import token_hex
 
 import msgspec
+from msgspec.structs import replace
 
-from lamina.cli.options import host_platform, reference, store_root
-from lamina.cli.options import platform as read_platform
+from lamina.cli import locate
+from lamina.cli.options import host_platform, platforms, reference, store_root
 from lamina.cli.outputs import export, parse_output
 from lamina.cli.wire import Workshop, workshop
 from lamina.context.ignore_file import load_rules
@@ -20,9 +21,11 @@ from lamina.context.reader import DirectoryContext
 from lamina.diagnostics import BuildFailure
 from lamina.engine.build import build as run_build
 from lamina.engine.request import BuildRequest, BuildResult
+from lamina.engine.world import World
 from lamina.events import Reporter
+from lamina.oci.platform import Platform
 from lamina.plan.steps import PlanOptions
-from lamina.ports import Mount
+from lamina.ports import Limit, Mount
 from lamina.report.logfile import LogFile
 from lamina.report.plain import PlainReporter
 from lamina.report.tee import Tee
@@ -38,46 +41,62 @@ def build(
     target: str = "",
     platform: str | None = None,
     labels: Mapping[str, str] | None = None,
+    contexts: Mapping[str, str | os.PathLike[str]] | None = None,
+    secrets: Mapping[str, bytes | os.PathLike[str] | Callable[[], bytes]] | None = None,
+    ssh: Mapping[str, str | os.PathLike[str]] | None = None,
+    allow: Sequence[str] = (),
     no_cache: bool = False,
     no_cache_stages: Sequence[str] = (),
     pull: bool = False,
     network: str = "default",
+    hosts: Sequence[tuple[str, str]] = (),
+    limits: Sequence[Limit] = (),
+    shm_size: int | None = None,
     ca_certs: str = "host",
     runtime: str = "auto",
     jobs: int | None = None,
+    cache_mount_root: str | os.PathLike[str] | None = None,
     outputs: Sequence[str] = (),
     root: str | os.PathLike[str] | None = None,
     reporter: Reporter | None = None,
     after: Callable[[Workshop, DirectoryContext, BuildResult], None] | None = None,
 ) -> BuildResult:
-    """Build an image from the directory `context`.
+    """Build an image from `context`: a directory, `-` (an archive or a Dockerfile on standard input), or the address of
+    a git repository or an archive.
 
-    `dockerfile` is a path (relative to the working directory), the file's bytes, or None for `Dockerfile` in the
-    context. `ca_certs` is `host` (RUN steps see the certificate bundle that the environment names), `none`, or a path.
-    `jobs` is how many steps may run at once. `outputs` are written as for `lamina build -o`. `root` is the store's
-    folder. `reporter` hears what happens. `after` is called when the image is there, while the store and the context
-    are still open; the command notes there what a next build may rely on.
+    `dockerfile` is a path (relative to the working directory; inside the context if that is no directory here), the
+    file's bytes, or None for `Dockerfile` in the context. `platform` is one or several with commas; the result is that
+    of this machine's if it is among them, with the `others` beside it. `contexts` are named ones as for
+    `--build-context`. `secrets` are bytes, a file, or a function that gives the bytes; `ssh` the sockets of agents.
+    `allow` holds entitlements such as `security.insecure`. `hosts` are (name, address), `shm_size` bytes. `ca_certs` is
+    `host` (RUN steps see the certificate bundle that the environment names), `none`, or a path. `jobs` is how many
+    steps may run at once. `cache_mount_root` is the folder of cache mounts (default: in the store). `outputs` are
+    written as for `lamina build -o`. `root` is the store's folder. `reporter` hears what happens. `after` is called
+    when an image of one platform is there, while the store and the context are still open; the command notes there
+    what a next build may rely on.
 
     Raises BuildFailure for everything that the user can mend.
     """
-    directory = Path(context)
-    text, name, path = _read_dockerfile(directory, dockerfile)
+    located = None if locate.is_elsewhere(context) else locate.here(context, dockerfile)
     wanted = [parse_output(output) for output in outputs]
+    chosen = platforms(platform)
     mounts, environment = _certificates(ca_certs)
-    with workshop(store_root(root), runtime) as shop:
-        identity = f"{int(time.time()):x}{secrets.token_hex(3)}"
+    with workshop(store_root(root), runtime) as shop, ExitStack() as held:
+        located = located or locate.fetched(os.fspath(context), dockerfile, shop, held)
+        named = locate.named_contexts(contexts or {}, shop, held)
         request = BuildRequest(
-            build=identity,
-            dockerfile=text,
-            file=name,
-            # However the user spells the two paths, it is the same project.
-            project=f"{os.path.realpath(directory)}:{os.path.realpath(path) if path else name}",
+            build="",
+            dockerfile=located.text,
+            file=located.name,
+            project=located.project,
             options=PlanOptions(
-                platform=read_platform(platform),
+                platform=chosen[-1],
                 build_platform=host_platform(),
                 build_args=dict(build_args or {}),
                 target=target,
                 labels=dict(labels or {}),
+                contexts=named.values,
+                allow=frozenset(allow),
             ),
             tags=tuple(reference(tag) for tag in tags),
             no_cache=no_cache,
@@ -88,25 +107,47 @@ def build(
             run_env=environment,
             # A step mostly waits for the network or the disk, so there may be more of them than cores.
             jobs=jobs or max(4, os.cpu_count() or 1),
+            secrets={name: _secret(value) for name, value in (secrets or {}).items()},
+            ssh={name: Path(path) for name, path in (ssh or {}).items()},
+            hosts=tuple(hosts),
+            limits=tuple(limits),
+            shm_size=shm_size,
         )
-        rules = load_rules(directory, path)
+        rules = load_rules(located.directory, located.path)
         cache = shop.store.layout.root / "contexts"
-        with closing(DirectoryContext(directory, rules=rules, cache=cache)) as reader:
-            result = _logged_build(request, shop, reader, reporter or Reporter())
-            if after is not None:
-                after(shop, reader, result)
+        reader = held.enter_context(closing(DirectoryContext(located.directory, rules=rules, cache=cache)))
+        folder = Path(cache_mount_root) if cache_mount_root is not None else None
+        world = shop.world(reader, named.readers, named.images, folder)
+        results = [_build_for(one, request, shop, world, reporter or Reporter()) for one in chosen]
+        if after is not None and len(results) == 1:
+            after(shop, reader, results[0])
         for output in wanted:
-            export(shop, result.image_id, request.tags, output)
-        return result
+            export(shop, [result.image_id for result in results], request.tags, output)
+        return replace(results[-1], others=tuple(results[:-1]))
 
 
-def _logged_build(request: BuildRequest, shop: Workshop, context: DirectoryContext, reporter: Reporter) -> BuildResult:
+def _build_for(
+    platform: Platform, request: BuildRequest, shop: Workshop, world: World, reporter: Reporter
+) -> BuildResult:
+    """The build for one platform, with an identity of its own."""
+    identity = f"{int(time.time()):x}{token_hex(3)}"
+    options = replace(request.options, platform=platform)
+    return _logged_build(replace(request, build=identity, options=options), shop, world, reporter)
+
+
+def _secret(value: bytes | os.PathLike[str] | Callable[[], bytes]) -> Callable[[], bytes]:
+    if isinstance(value, bytes):
+        return lambda: value
+    return value if callable(value) else Path(value).read_bytes
+
+
+def _logged_build(request: BuildRequest, shop: Workshop, world: World, reporter: Reporter) -> BuildResult:
     """Build with a log file beside, and keep the build's story whether it succeeds or not."""
     log = shop.store.layout.logs / f"{request.build}.log"
     started, result = time.time(), None
     try:
         with LogFile(log) as stream:
-            result = run_build(request, shop.world(context), Tee(reporter, PlainReporter(stream)))
+            result = run_build(request, world, Tee(reporter, PlainReporter(stream)))
         return result
     except BuildFailure as failure:
         if failure.diagnostic.reference == "step-failed":
@@ -127,24 +168,6 @@ def _logged_build(request: BuildRequest, shop: Workshop, context: DirectoryConte
                     log=log.name,
                 )
             )
-
-
-def _read_dockerfile(
-    context: Path, dockerfile: str | os.PathLike[str] | bytes | None
-) -> tuple[bytes, str, Path | None]:
-    """The Dockerfile's bytes, its name for messages, and its path if it has one."""
-    if isinstance(dockerfile, bytes):
-        return dockerfile, "<stdin>", None
-    path = Path(dockerfile) if dockerfile is not None else context / "Dockerfile"
-    try:
-        return path.read_bytes(), str(path), path
-    except FileNotFoundError:
-        hint = "name it with -f, or pass the directory that holds it"
-        if not context.is_dir():
-            raise BuildFailure("context-not-found", f"the build context {str(context)!r} does not exist") from None
-        raise BuildFailure("dockerfile-not-found", f"there is no {path}", hint=hint) from None
-    except OSError as error:
-        raise BuildFailure("dockerfile-unreadable", f"{path} cannot be read", cause=error.strerror) from None
 
 
 def _certificates(choice: str) -> tuple[tuple[Mount, ...], dict[str, str]]:

@@ -21,6 +21,7 @@ from lamina.oci.descriptor import Descriptor
 from lamina.oci.manifest import Index, Manifest
 from lamina.oci.platform import Platform
 from lamina.oci.reference import Reference
+from lamina.plan.steps import GitSource, HttpSource
 
 
 # --- blobs -----------------------------------------------------------------------------------------------------------
@@ -86,6 +87,9 @@ class Snapshotter(Protocol):
         `built` is False for a layer unpacked from an image: its directory does not give back its diff ID and may have
         parents that its tar left out, so it is neither shared with other chains nor verified, but fetched again.
         """
+
+    def adopt(self, parent: ChainID | None, diff_id: DiffID) -> Snapshot | None:
+        """Put a layer that lamina built elsewhere above `parent`, without copying it; None if there is none."""
 
 
 # --- cache records ---------------------------------------------------------------------------------------------------
@@ -168,16 +172,16 @@ class Earlier(Struct, frozen=True):
 class Placement(Struct, frozen=True):
     """What COPY or ADD does: see `lamina.plan.steps.CopyOp` for the meaning of the flags, here all resolved.
 
-    `source` is what to read from: the context (None) or another stage's layer stack (topmost first). `groups` is one
+    `source` is what to read from: a context (None) or a layer stack or plain directory (topmost first). `groups` is one
     list of selected records a source argument, in order, each with the base path that is stripped from its paths.
-    Files that `earlier` holds with the same content and attributes are shared with it.
+    `chmod` as in `CopyOp`. Files that `earlier` holds with the same content and attributes are shared with it.
     """
 
     dest: str
     dest_is_dir: bool
     groups: tuple[Selection, ...]
     owner: tuple[int, int] | None
-    mode: int | None
+    chmod: str
     unpack: bool
     source: tuple[Path, ...] | None = None
     earlier: Earlier | None = None
@@ -205,24 +209,50 @@ class LayerIO(Accounts, Protocol):
     def make_directory(self, work: Workspace, path: str, owner: tuple[int, int]) -> None:
         """WORKDIR: create `path` and its missing parents, mode 0755."""
 
-    def records(self, layers: Sequence[Path], patterns: Sequence[str]) -> Sequence[Selection]:
-        """What these COPY --from sources select in a stack, with content digests; one selection a match."""
+    def records(
+        self, layers: Sequence[Path], patterns: Sequence[str], *, parents: bool = False, exclude: Sequence[str] = ()
+    ) -> Sequence[Selection]:
+        """What these COPY --from sources select in a stack, with content digests; one selection a match. `parents` and
+        `exclude` as in `keys.select.select`."""
 
 
 # --- running ---------------------------------------------------------------------------------------------------------
 class Mount(Struct, frozen=True):
-    """Something from outside that a step sees at `target` (absolute, in the step's root)."""
+    """Something from outside that a step sees at `target` (absolute, in the step's root).
 
-    kind: Literal["bind", "tmpfs"]
+    `bind`: the file or directory `source`. `tmpfs`: an empty file system in memory. `tree`: `path` inside the stack
+    `layers` (topmost first; links resolved inside it), whose writes are thrown away. `data`: a file with these bytes,
+    which are only ever in memory. `socket`: connections go to the Unix socket `source`, whoever the step's user is.
+    """
+
+    kind: Literal["bind", "tmpfs", "tree", "data", "socket"]
     target: str
     source: Path | None = None
     read_only: bool = True
     size: int | None = None
     mode: int | None = None
+    uid: int = 0
+    gid: int = 0
+    layers: tuple[Path, ...] = ()
+    path: str = "/"
+    data: bytes = b""
+
+    def __repr__(self) -> str:
+        """Without `data`, which may be a secret."""
+        return f"Mount({self.kind} {self.target})"
+
+
+class Limit(Struct, frozen=True):
+    """A resource limit of a step's processes, by Docker's name (`nofile`); -1 is unlimited."""
+
+    name: str
+    soft: int
+    hard: int
 
 
 class RunSpec(Struct, frozen=True):
-    """One isolated process. `argv[0]` is looked up in the step's own PATH. `env` is complete: nothing is inherited."""
+    """One isolated process. `argv[0]` is looked up in the step's own PATH. `env` is complete: nothing is inherited.
+    `hosts` are lines for /etc/hosts, as (name, address); `shm_size` is the bytes of /dev/shm."""
 
     work: Workspace
     argv: tuple[str, ...]
@@ -232,9 +262,13 @@ class RunSpec(Struct, frozen=True):
     network: Literal["host", "none"] = "host"
     hostname: str = "buildkitsandbox"
     mounts: tuple[Mount, ...] = ()
+    hosts: tuple[tuple[str, str], ...] = ()
+    limits: tuple[Limit, ...] = ()
+    shm_size: int | None = None
     insecure: bool = False
     interactive: bool = False
     stdin: bytes | None = None
+    architecture: str = ""
 
 
 class Runner(Protocol):
@@ -250,6 +284,39 @@ class Runner(Protocol):
 
     def stop(self) -> None:
         """Kill every process of every running step; their `run` calls return. Safe from any thread."""
+
+
+# --- folders that outlive builds, and files from elsewhere -----------------------------------------------------------
+class CacheMounts(Protocol):
+    """The folders behind `RUN --mount=type=cache`."""
+
+    def lease(
+        self, name: str, sharing: Literal["shared", "private", "locked"], make: Callable[[Path], None]
+    ) -> AbstractContextManager[Path]:
+        """The folder `name` for the length of a block. `make(folder)` fills a fresh, empty one and gives it mode and
+        owner. Sharing as in the Dockerfile reference: `shared` with anybody, `locked` waits until it is alone,
+        `private` gets another folder if this one is in use."""
+
+
+class Fetched(Struct, frozen=True):
+    """A tree from elsewhere as a plain directory `root`, with all its records, sorted and digested (owner 0:0).
+    `identity` is a git commit, or the digest of a download."""
+
+    root: Path
+    records: tuple[FileRecord, ...]
+    identity: str
+
+
+class Fetcher(Protocol):
+    """Gets what ADD names by URL, and keeps it in the store. What it returned stays there as long as the store is open.
+    All errors are BuildFailure `fetch-…`; nothing that fails its checksum is kept."""
+
+    def http(self, source: HttpSource) -> Fetched:
+        """One file, mode 0600, named as the URL's path ends, its mtime from Last-Modified. A URL that was fetched
+        before is asked again with its validators and not downloaded if it did not change."""
+
+    def git(self, source: GitSource) -> Fetched:
+        """A repository's tree at a ref, or a directory of it; files are 0644 or 0755."""
 
 
 # --- images and registries -------------------------------------------------------------------------------------------

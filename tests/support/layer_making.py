@@ -139,4 +139,4 @@ def placement(
     source: tuple[Path, ...] | None = None,
 ) -> Placement:
     """A placement whose destination is a directory if it ends with a slash, as the planner makes it."""
-    return Placement(dest.rstrip("/") or "/", dest.endswith("/"), groups, owner, mode, unpack, source)
+    return Placement(dest.rstrip("/") or "/", dest.endswith("/"), groups, owner, "" if mode is None else f"{mode:o}", unpack, source)

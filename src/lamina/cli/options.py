@@ -70,18 +70,25 @@ def host_platform() -> Platform:
     return Platform("linux", normal_architecture(os.uname().machine))
 
 
-def platform(text: str | None) -> Platform:
-    """A --platform value, by default the host's. Raises BuildFailure `usage-platform`."""
+def platforms(text: str | None) -> tuple[Platform, ...]:
+    """A --platform value, by default the host's; this machine's comes last. Raises BuildFailure `usage-platform`."""
+    host = host_platform()
     if not text:
-        return host_platform()
-    if "," in text:
-        raise BuildFailure(
-            "usage-platform", "lamina builds for one platform at a time", hint="run one build a platform"
-        )
+        return (host,)
     try:
-        return parse_platform(text, default=host_platform())
+        found = dict.fromkeys(parse_platform(each.strip(), default=host) for each in text.split(","))
     except ValueError as error:
         raise BuildFailure("usage-platform", str(error)) from None
+    # The name of an image leads to the platform that was built last, and people here run their own.
+    return tuple(sorted(found, key=lambda each: each == host))
+
+
+def platform(text: str | None) -> Platform:
+    """One --platform value, by default the host's. Raises BuildFailure `usage-platform`."""
+    found = platforms(text)
+    if len(found) > 1:
+        raise BuildFailure("usage-platform", "this takes one platform")
+    return found[0]
 
 
 def pairs(values: Sequence[str], option: str, *, from_environment: bool = False) -> dict[str, str]:

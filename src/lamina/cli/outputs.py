@@ -14,6 +14,7 @@ from msgspec import Struct
 from lamina.cli.wire import Workshop
 from lamina.diagnostics import BuildFailure
 from lamina.digest import Digest
+from lamina.oci.config import decode_config
 from lamina.oci.reference import Reference
 
 _TYPES = ("oci", "docker", "tar", "local")
@@ -66,31 +67,42 @@ def parse_output(text: str) -> Output:
     )
 
 
-def export(shop: Workshop, image: Digest, tags: Sequence[Reference], output: Output) -> None:
-    """Write an image of the store. Raises BuildFailure `image-…`, `store-…`."""
+def export(shop: Workshop, images: Sequence[Digest], tags: Sequence[Reference], output: Output) -> None:
+    """Write an image of the store, or the images of several platforms: as one index, or a folder each.
+
+    Raises BuildFailure `image-…`, `store-…`, `usage-output`.
+    """
     names = output.names or tuple(str(tag) for tag in tags)
     match output.type:
+        case "local" if len(images) == 1:
+            _to_directory(shop, images[0], Path(output.dest))
         case "local":
-            _to_directory(shop, image, Path(output.dest))
+            for image in images:
+                platform = decode_config(shop.store.blobs.read(image)).platform
+                _to_directory(shop, image, Path(output.dest) / str(platform).replace("/", "_"))
+        case "tar" if len(images) == 1:
+            _to_tar(shop, images[0], output.dest)
         case "tar":
-            _to_tar(shop, image, output.dest)
+            raise BuildFailure(
+                "usage-output", "a tar holds the files of one platform", hint="write type=local or type=oci"
+            )
         case _:
-            _to_archive(shop, [(image, names)], output)
+            _to_archive(shop, [(images, names)], output)
 
 
 def save(shop: Workshop, images: Sequence[tuple[Digest, tuple[str, ...]]], output: Output) -> None:
     """Write several images into one archive."""
-    _to_archive(shop, images, output)
+    _to_archive(shop, [((image,), names) for image, names in images], output)
 
 
-def _to_archive(shop: Workshop, images: Sequence[tuple[Digest, tuple[str, ...]]], output: Output) -> None:
+def _to_archive(shop: Workshop, images: Sequence[tuple[Sequence[Digest], tuple[str, ...]]], output: Output) -> None:
     from lamina.cli.shipping import Shipper
     from lamina.image.archivesinks import DirectorySink, TarSink
     from lamina.image.dockerarchive import write_docker_archive
     from lamina.image.ocilayout import write_layout
 
     shipper = Shipper(shop, output.compression, output.level, docker=output.docker_types)
-    named = [shipper.image(image, names) for image, names in images]
+    named = [shipper.image(each[0], names) if len(each) == 1 else shipper.index(each, names) for each, names in images]
     write = write_docker_archive if output.type == "docker" else write_layout
     if not output.as_tar:
         write(DirectorySink(Path(output.dest)), named, shipper)

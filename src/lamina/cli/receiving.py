@@ -9,12 +9,12 @@ from typing import BinaryIO
 
 from lamina.cli.wire import Workshop
 from lamina.diagnostics import BuildFailure
-from lamina.digest import Digest
+from lamina.digest import Digest, digest_of
 from lamina.image.archivefiles import open_image_files
 from lamina.image.compress import LayerCompressor
 from lamina.image.decompress import Decompressed, detect
 from lamina.image.dockerarchive import DockerArchive, is_docker_archive
-from lamina.image.ocilayout import Layout, is_layout, read_document, read_manifest
+from lamina.image.ocilayout import Layout, NamedImage, is_layout, read_document, read_manifest
 from lamina.oci.config import History, ImageConfig, RootFS, RuntimeConfig, encode_config
 from lamina.oci.descriptor import Descriptor
 from lamina.oci.manifest import Index, Manifest, encode_manifest, select_platform
@@ -42,7 +42,7 @@ def import_root(
     _ = shop.rung  # entered before there are threads that compress
     start = stream.read(_CHUNK)
     limit = Limits().max_layer_bytes
-    tar = Decompressed(_Rejoined(start, stream), detect(start), limit)
+    tar = Decompressed(Rejoined(start, stream), detect(start), limit)
     with shop.store.blobs.writer() as writer, LayerCompressor("gzip", writer.write) as compressor:
         while piece := tar.read(_CHUNK):
             compressor.write(piece)
@@ -84,22 +84,34 @@ def load_archive(shop: Workshop, path: Path, platform: Platform, shown: str) -> 
 def _load_layout(shop: Workshop, layout: Layout, platform: Platform) -> list[tuple[Digest, tuple[str, ...]]]:
     loaded = []
     for image in layout.images():
-        root = image.root
-        document = read_manifest(root, layout)
-        if isinstance(document, Index):
-            chosen = select_platform(document, platform)
-            if chosen is None:
-                raise BuildFailure("image-no-platform", f"{image.names or root.digest} has no image for {platform}")
-            root, document = chosen, read_manifest(chosen, layout)
-        if not isinstance(document, Manifest):
-            raise BuildFailure("image-nested-index", f"{root.digest} is an index inside an index")
-        for descriptor in (document.config, *document.layers):
-            _copy(shop, layout.open_blob(descriptor.digest), descriptor)
         names = tuple(parse_reference(name) for name in image.names if ":" in name or "/" in name)
-        config = shop.store.blobs.read(document.config.digest)
-        raw = read_document(root, layout)
-        loaded.append((_keep(shop, config, document.layers, names, raw), tuple(map(str, names))))
+        base = take_from_layout(shop, layout, image, platform, names)
+        loaded.append((digest_of(base.config_raw), tuple(map(str, names))))
     return loaded
+
+
+def take_from_layout(
+    shop: Workshop, layout: Layout, image: NamedImage, platform: Platform, names: Sequence[Reference]
+) -> BaseImage:
+    """Take in one image of a layout, or the one for `platform` if it is an index, and give it these names.
+
+    Raises BuildFailure `image-…`.
+    """
+    root = image.root
+    document = read_manifest(root, layout)
+    if isinstance(document, Index):
+        chosen = select_platform(document, platform)
+        if chosen is None:
+            raise BuildFailure("image-no-platform", f"{image.names or root.digest} has no image for {platform}")
+        root, document = chosen, read_manifest(chosen, layout)
+    if not isinstance(document, Manifest):
+        raise BuildFailure("image-nested-index", f"{root.digest} is an index inside an index")
+    for descriptor in (document.config, *document.layers):
+        if not shop.store.blobs.has(descriptor.digest):
+            _copy(shop, layout.open_blob(descriptor.digest), descriptor)
+    config = shop.store.blobs.read(document.config.digest)
+    _keep(shop, config, document.layers, names, read_document(root, layout))
+    return BaseImage(str(names[0]) if names else root.digest, root.digest, config, document.layers)
 
 
 def _load_docker(shop: Workshop, archive: DockerArchive) -> list[tuple[Digest, tuple[str, ...]]]:
@@ -149,7 +161,7 @@ def _recompressed(shop: Workshop, source: BinaryIO, compression: str) -> Descrip
     return made.descriptor
 
 
-class _Rejoined:
+class Rejoined:
     """A stream whose first bytes were read already."""
 
     def __init__(self, start: bytes, rest: BinaryIO) -> None:

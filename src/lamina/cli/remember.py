@@ -36,6 +36,7 @@ from lamina.engine.request import BuildResult
 from lamina.explain.table import rows, summary
 from lamina.keys.decide import Hit
 from lamina.keys.outcome import StepResult
+from lamina.plan.steps import CopyOp, GitSource, HttpSource
 from lamina.report.table import summary_line, table_lines
 from lamina.store.layout import base36
 
@@ -58,7 +59,8 @@ class Memory(Struct, frozen=True):
     def note(self, shop: Workshop, context: DirectoryContext, result: BuildResult) -> None:
         """Write the memo if this build may have one. Never fails: without it the next build is only slower."""
         with suppress(OSError, sqlite3.Error, BuildFailure):
-            if all(_is_plain_hit(step) for stage in result.stages for step in stage.steps):
+            steps = [step for stage in result.stages for step in stage.steps]
+            if all(map(_is_plain_hit, steps)) and not any(map(_reads_web, steps)):
                 memo = self._memo(shop, context, result)
                 if memo is not None:
                     _write(self.root, self.key, memo, time.time())
@@ -119,6 +121,12 @@ def _is_plain_hit(step: StepResult) -> bool:
     if step.outcome == "metadata":
         return True
     return step.outcome == "cached" and isinstance(step.decision, Hit) and step.decision.how == "definition"
+
+
+def _reads_web(step: StepResult) -> bool:
+    """Whether a step reads what can change without a trace on this machine."""
+    op = step.step.op
+    return isinstance(op, CopyOp) and any(isinstance(source, HttpSource | GitSource) for source in op.sources)
 
 
 def _are_old(files: Sequence[tuple[str, list[Any] | None]], limit: int) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import BinaryIO
+
+from msgspec.structs import replace
 
 from lamina.cli.wire import Workshop
 from lamina.diagnostics import BuildFailure
@@ -14,7 +17,7 @@ from lamina.image.tarwrite import write_layer
 from lamina.oci import mediatypes
 from lamina.oci.config import decode_config
 from lamina.oci.descriptor import Descriptor
-from lamina.oci.manifest import Manifest, encode_manifest
+from lamina.oci.manifest import Index, Manifest, encode_manifest
 from lamina.oci.mediatypes import layer_compression, layer_media_type
 
 
@@ -44,6 +47,16 @@ class Shipper:
         manifest = Manifest(2, kind, Descriptor(config_type, image_id, len(raw)), layers)
         encoded = encode_manifest(manifest)
         return NamedImage(Descriptor(kind, store.blobs.put(encoded), len(encoded)), names)
+
+    def index(self, images: Sequence[Digest], names: tuple[str, ...]) -> NamedImage:
+        """One index over the images of several platforms, put into the store."""
+        entries = []
+        for image_id in images:
+            config = decode_config(self._shop.store.blobs.read(image_id))
+            entries.append(replace(self.image(image_id, ()).root, platform=config.platform))
+        kind = mediatypes.DOCKER_INDEX if self._docker else mediatypes.OCI_INDEX
+        encoded = encode_manifest(Index(2, tuple(entries), kind))
+        return NamedImage(Descriptor(kind, self._shop.store.blobs.put(encoded), len(encoded)), names)
 
     def _layer(self, chain: ChainID, diff_id: DiffID) -> Descriptor:
         """The blob of a layer: one that exists is used as it is, whatever its compression; else it is made once."""

@@ -87,7 +87,7 @@ def qualify(words: Sequence[str], environment: Mapping[str, str]) -> tuple[str, 
             continue
         if not word.startswith("-"):
             contexts += 1
-            if not word:
+            if not word or "://" in word or "@" in word:  # what lies elsewhere changes unseen
                 return None
             continue
         if name not in _VALUED or (equals and not name.startswith("--")):
@@ -95,6 +95,8 @@ def qualify(words: Sequence[str], environment: Mapping[str, str]) -> tuple[str, 
         if not equals:
             value = next(rest, "-")
         if value.startswith("-") or (name == "--build-arg" and "=" not in value):
+            return None
+        if name == "--platform" and "," in value:
             return None
         given = value if name == "--root" else given
         progress = value if name == "--progress" else progress

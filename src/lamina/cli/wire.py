@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,19 @@ from lamina.digest import DiffID, Digest
 from lamina.engine.pull import Images
 from lamina.engine.world import Tools, World
 from lamina.oci.reference import Reference, parse_reference
-from lamina.ports import BaseImage, ContextReader, LayerUnpacker, Registry, Runner, RunSpec
+from lamina.plan.steps import GitSource, HttpSource
+from lamina.ports import (
+    BaseImage,
+    ContextReader,
+    Fetched,
+    Fetcher,
+    ImageSource,
+    LayerUnpacker,
+    Registry,
+    Runner,
+    RunSpec,
+)
+from lamina.store.cachemounts import CacheMounts
 from lamina.store.catalog import StoreCatalog
 from lamina.store.store import Store
 
@@ -86,7 +98,21 @@ class Workshop:
         names = self.store.images.resolve(image).names
         return parse_reference(names[0]) if names else None
 
-    def world(self, context: ContextReader) -> World:
+    @cached_property
+    def fetcher(self) -> Fetcher:
+        from lamina.context.fetch import Downloads
+
+        return Downloads(self.store.layout.downloads, f"lamina/{__version__}", os.environ)
+
+    def world(
+        self,
+        context: ContextReader,
+        contexts: Mapping[str, ContextReader] | None = None,
+        images: ImageSource | None = None,
+        cache_mount_root: Path | None = None,
+    ) -> World:
+        """What a build works with. `contexts` are the named ones; `images` is where FROM looks, by default the store
+        and registries; `cache_mount_root` is where cache mounts are, by default in the store."""
         store = self.store
         return World(
             blobs=store.blobs,
@@ -96,11 +122,27 @@ class Workshop:
             locks=store.locks,
             catalog=self.catalog,
             context=context,
-            images=self.images,
+            images=images or self.images,
+            fetcher=LateFetcher(self),
+            cache_mounts=CacheMounts(cache_mount_root or store.layout.cache_mounts),
+            contexts=contexts or {},
             start=self.start,
             now=time.time,
             version=__version__,
         )
+
+
+class LateFetcher:
+    """`ports.Fetcher`, made when something is to be fetched."""
+
+    def __init__(self, shop: Workshop) -> None:
+        self._shop = shop
+
+    def http(self, source: HttpSource) -> Fetched:
+        return self._shop.fetcher.http(source)
+
+    def git(self, source: GitSource) -> Fetched:
+        return self._shop.fetcher.git(source)
 
 
 class LateRunner:
@@ -116,6 +158,10 @@ class LateRunner:
         return self._chosen().name
 
     def run(self, spec: RunSpec, output: Callable[[int, bytes], None]) -> int:
+        from lamina.runtime.foreign import check
+
+        if spec.architecture:
+            check(spec.architecture, spec.work.scratch)
         return self._chosen().run(spec, output)
 
     def stop(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from lamina.engine.inputs import reads
 from lamina.engine.job import Job
 from lamina.engine.narrator import Narrator
 from lamina.engine.request import BuildRequest, BuildResult
@@ -12,7 +13,7 @@ from lamina.engine.stage import StageWalk
 from lamina.engine.world import World
 from lamina.events import Reporter
 from lamina.oci.config import encode_config
-from lamina.plan.steps import CopyOp, Plan
+from lamina.plan.steps import Plan
 from lamina.ports import ImageEntry
 
 
@@ -66,4 +67,9 @@ def _finish(job: Job, walks: dict[int, StageWalk], started: float) -> BuildResul
 
 
 def _reads_context(plan: Plan) -> bool:
-    return any(isinstance(step.op, CopyOp) and step.op.source is None for stage in plan.stages for step in stage.steps)
+    return any(
+        read.origin is None and isinstance(read.source, str)
+        for stage in plan.stages
+        for step in stage.steps
+        for read in reads(step.op)
+    )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import ExitStack
+from itertools import groupby
 
 from lamina.diagnostics import BuildFailure
-from lamina.engine.inputs import CopyInputs
 from lamina.engine.job import Job
+from lamina.engine.reading import Outside
 from lamina.engine.world import Tools
 from lamina.plan.args import PROXY_NAMES
-from lamina.plan.steps import CopyOp, RunOp, Step, WorkdirOp
-from lamina.ports import ContextReader, Earlier, Placement, RunSpec, Workspace
+from lamina.plan.steps import CopyOp, HttpSource, RunOp, Step, WorkdirOp
+from lamina.ports import Earlier, Mount, Placement, RunSpec, Workspace
 
 _TAIL_LINES = 40
 _TAIL_BYTES = 16_384
@@ -38,7 +39,9 @@ class Tail:
         return tuple(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")[-_TAIL_LINES:]) if text else ()
 
 
-def run(op: RunOp, step: Step, job: Job, tools: Tools, work: Workspace, tail: Tail) -> None:
+def run(
+    op: RunOp, step: Step, job: Job, tools: Tools, work: Workspace, outside: Outside, architecture: str, tail: Tail
+) -> None:
     """RUN. Raises BuildFailure `step-failed` with the exit status and the last lines of the output."""
     request = job.request
     user = tools.layers.resolve_user(work.layers, op.user)
@@ -47,18 +50,32 @@ def run(op: RunOp, step: Step, job: Job, tools: Tools, work: Workspace, tail: Ta
     env.setdefault("HOME", user.home)
     env.update(op.env)
     network = op.network if op.network != "default" else request.network
-    status = tools.runner.run(
-        RunSpec(
-            work=work,
-            argv=op.argv,
-            env=env,
-            cwd=op.cwd,
-            user=user,
-            network="none" if network == "none" else "host",
-            mounts=request.run_mounts,
-        ),
-        tail,
-    )
+    with ExitStack() as held:
+        mounts: tuple[Mount, ...] = request.run_mounts
+        if op.mounts or op.script:
+            # Imported here: most steps mount nothing.
+            from lamina.engine.mounting import Mounting
+
+            mounting = Mounting(step, job, tools, work, outside, held)
+            mounts += mounting.all(op)
+            env.update(mounting.environment)
+        status = tools.runner.run(
+            RunSpec(
+                work=work,
+                argv=op.argv,
+                env=env,
+                cwd=op.cwd,
+                user=user,
+                network="none" if network == "none" else "host",
+                mounts=mounts,
+                hosts=request.hosts,
+                limits=request.limits,
+                shm_size=request.shm_size,
+                insecure=op.security == "insecure",
+                architecture=architecture,
+            ),
+            tail,
+        )
     job.check()  # a step that was killed because another failed has nothing of its own to say
     if status != 0:
         raise BuildFailure(
@@ -70,28 +87,23 @@ def run(op: RunOp, step: Step, job: Job, tools: Tools, work: Workspace, tail: Ta
         )
 
 
-def copy(
-    op: CopyOp,
-    inputs: CopyInputs,
-    source: tuple[Path, ...] | None,
-    context: ContextReader,
-    tools: Tools,
-    work: Workspace,
-    earlier: Earlier | None,
-) -> None:
-    """COPY and ADD; `source` is the stack of layers to copy from, None for the build context."""
+def copy(op: CopyOp, outside: Outside, tools: Tools, work: Workspace, earlier: Earlier | None) -> None:
+    """COPY and ADD: one placement for each run of sources that are read from the same place."""
     owner = tools.layers.resolve_owner(work.layers, op.chown) if op.chown else None
-    placement = Placement(
-        dest=op.dest,
-        dest_is_dir=op.dest_is_dir,
-        groups=tuple(selection for facts in inputs.sources for selection in facts.selections),
-        owner=owner,
-        mode=op.chmod,
-        unpack=op.unpack,
-        source=source,
-        earlier=earlier,
-    )
-    tools.layers.place(work, placement, context if source is None else None)
+    for place, group in groupby(outside.each(op), key=lambda each: each[0]):
+        sources = list(group)
+        remote = [read.source.unpack for _, read, _ in sources if isinstance(read.source, HttpSource)]
+        placement = Placement(
+            dest=op.dest,
+            dest_is_dir=op.dest_is_dir,
+            groups=tuple(selection for _, _, facts in sources for selection in facts.selections),
+            owner=owner,
+            chmod=op.chmod,
+            unpack=remote[0] if remote else op.unpack and isinstance(sources[0][1].source, str),
+            source=place if isinstance(place, tuple) else None,
+            earlier=earlier,
+        )
+        tools.layers.place(work, placement, None if isinstance(place, tuple) else place)
 
 
 def workdir(op: WorkdirOp, tools: Tools, work: Workspace) -> None:

@@ -1,87 +1,153 @@
-"""The facts that a COPY's key needs: what each source selects, by content."""
+"""What a step reads from outside its own root, and the facts of it that its key needs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 
 from msgspec import Struct
 
 from lamina.diagnostics import BuildFailure, Span
 from lamina.digest import ChainID, Digest, FramedHash
-from lamina.keys.compute import SourceFacts, source_facts
+from lamina.keys.compute import SourceFacts, mount_facts, source_facts
 from lamina.keys.filetree import FileRecord, Selection
 from lamina.keys.select import has_wildcard, near, select
-from lamina.plan.steps import CopyOp
-from lamina.ports import ContextReader, FactStore, LayerIO
+from lamina.plan.steps import BindMount, CacheMount, CopyOp, HttpSource, Inline, Op, Origin, RunOp, Source
+from lamina.ports import ContextReader, FactStore, Fetched, LayerIO
+
+_FILE_MODE = 0o644
 
 
-class CopyInputs(Struct, frozen=True):
-    """The facts of all sources, and the file records behind their digests, to be stored with the step's record."""
+class Read(Struct, frozen=True):
+    """One source of a COPY or ADD, or what a RUN mounts from elsewhere. `origin` is None for the build context."""
 
-    sources: tuple[SourceFacts, ...]
+    by: CopyOp | BindMount | CacheMount
+    source: Source
+    origin: Origin | None
+
+    @property
+    def parents(self) -> bool:
+        return isinstance(self.by, CopyOp) and self.by.parents
+
+    @property
+    def exclude(self) -> tuple[str, ...]:
+        return self.by.exclude if isinstance(self.by, CopyOp) else ()
+
+
+class Inputs(Struct, frozen=True):
+    """The facts of all reads of a step, in their order, and the file records behind their digests, to be stored with
+    the step's record."""
+
+    sources: tuple[SourceFacts, ...] = ()
     records: dict[Digest, Sequence[FileRecord]] = {}
 
 
-def context_inputs(op: CopyOp, context: ContextReader, span: Span) -> CopyInputs:
-    """Select from the build context. Raises BuildFailure `context-source-missing` for a literal that names nothing."""
+def reads(op: Op) -> tuple[Read, ...]:
+    """All that an operation reads, in the order in which it enters the key."""
+    match op:
+        case CopyOp():
+            return tuple(Read(op, source, op.origin) for source in op.sources)
+        case RunOp(mounts=mounts) if mounts:
+            return tuple(
+                Read(mount, mount.source, mount.origin)
+                for mount in mounts
+                if isinstance(mount, BindMount) or (isinstance(mount, CacheMount) and mount.origin is not None)
+            )
+    return ()
+
+
+def joined(parts: Sequence[Inputs]) -> Inputs:
+    """The inputs of several reads as one."""
+    if len(parts) == 1:
+        return parts[0]
+    records: dict[Digest, Sequence[FileRecord]] = {}
+    for part in parts:
+        records.update(part.records)
+    return Inputs(tuple(facts for part in parts for facts in part.sources), records)
+
+
+def context_inputs(read: Read, context: ContextReader, span: Span) -> Inputs:
+    """Select from a build context. Raises BuildFailure `context-source-missing` for a literal that names nothing."""
+    source = read.source
+    assert isinstance(source, str)
     entries = context.entries()
-    chosen = []
-    for source in op.sources:
-        selections = select(entries, source, span=span)
-        if not selections and not has_wildcard(source):
-            raise _missing(source, near(entries, source), context, span)
-        chosen.append(selections)
-    wanted = [record.path for selections in chosen for one in selections for record in one.files]
+    selections = select(entries, source, span=span, parents=read.parents, exclude=read.exclude)
+    if not selections and not has_wildcard(source) and not (read.exclude and select(entries, source, span=span)):
+        raise _missing(source, near(entries, source), context, span)
+    wanted = [record.path for one in selections for record in one.files]
     digested = {record.path: record for record in context.digested(wanted)}
-    filled = (tuple(_filled(one, digested) for one in selections) for selections in chosen)
-    sources: list[SourceFacts] = []
-    records: dict[Digest, Sequence[FileRecord]] = {}
-    for source, selections in zip(op.sources, filled, strict=True):
-        facts, files = source_facts(op, source, selections)
-        sources.append(facts)
-        records[facts.files] = files
-    return CopyInputs(tuple(sources), records)
+    filled = tuple(
+        Selection(one.base, one.is_dir, tuple(digested[record.path] for record in one.files)) for one in selections
+    )
+    return _facts(read, filled)
 
 
-def _filled(selection: Selection, digested: dict[str, FileRecord]) -> Selection:
-    return Selection(selection.base, selection.is_dir, tuple(digested[record.path] for record in selection.files))
+def remembered_inputs(read: Read, chain: ChainID | None, facts: FactStore) -> Inputs | None:
+    """What is read of another stage or image, from memory: a chain never changes, so neither does the answer.
 
-
-def remembered_inputs(op: CopyOp, chain: ChainID | None, facts: FactStore) -> CopyInputs | None:
-    """What a COPY --from selects, from memory: a chain never changes, so neither does the answer.
-
-    The selections stay empty, which is all that a hit needs. None if some source was never asked for.
+    The selections stay empty, which is all that a hit needs. None if this was never asked for.
     """
-    sources: list[SourceFacts] = []
-    for source in op.sources:
-        answer = facts.recall(_question(op, chain, source))
-        if answer is None:
-            return None
-        sources.append(SourceFacts(source, (), answer))
-    return CopyInputs(tuple(sources))
+    answer = facts.recall(_question(read, chain))
+    return None if answer is None else Inputs((SourceFacts(_text(read), (), answer),))
 
 
 def stage_inputs(
-    op: CopyOp, chain: ChainID | None, stack: Sequence[Path], layers: LayerIO, facts: FactStore
-) -> CopyInputs:
-    """Select from another stage's or image's layers (directories, topmost first), and remember the answers."""
-    sources: list[SourceFacts] = []
-    records: dict[Digest, Sequence[FileRecord]] = {}
-    for source in op.sources:
-        found, files = source_facts(op, source, tuple(layers.records(stack, (source,))))
-        facts.remember(_question(op, chain, source), found.files)
-        sources.append(found)
-        records[found.files] = files
-    return CopyInputs(tuple(sources), records)
+    read: Read, chain: ChainID | None, stack: Sequence[Path], layers: LayerIO, facts: FactStore, span: Span
+) -> Inputs:
+    """Select from another stage's or image's layers (directories, topmost first), and remember the answer.
+
+    Raises BuildFailure `step-mount-source-missing` for a mount of what is not there.
+    """
+    pattern = _text(read)
+    found = layers.records(stack, (pattern,), parents=read.parents, exclude=read.exclude)
+    if not found and not isinstance(read.by, CopyOp):
+        raise BuildFailure("step-mount-source-missing", f"{pattern!r} is not in what is mounted from", span=span)
+    result = _facts(read, tuple(found))
+    facts.remember(_question(read, chain), result.sources[0].files)
+    return result
 
 
-def _question(op: CopyOp, chain: ChainID | None, source: str) -> Digest:
+def fetched_inputs(read: Read, fetched: Fetched) -> Inputs:
+    """All of a download or a repository's tree."""
+    if isinstance(read.source, HttpSource):
+        return _facts(read, (Selection(fetched.records[0].path, False, fetched.records),))
+    return _facts(read, (Selection("", True, fetched.records),))
+
+
+def inline_inputs(read: Read, inline: Inline) -> Inputs:
+    """A heredoc: a file of its own."""
+    data = inline.content.encode("utf-8", "surrogateescape")
+    record = FileRecord(inline.name, "file", _FILE_MODE, len(data), sha256(data).hexdigest())
+    return _facts(read, (Selection(inline.name, False, (record,)),))
+
+
+def _facts(read: Read, selections: tuple[Selection, ...]) -> Inputs:
+    by = read.by
+    facts, files = source_facts(by, read.source, selections) if isinstance(by, CopyOp) else mount_facts(by, selections)
+    return Inputs((facts,), {facts.files: files})
+
+
+def _text(read: Read) -> str:
+    assert isinstance(read.source, str)
+    return read.source
+
+
+def _question(read: Read, chain: ChainID | None) -> Digest:
+    by = read.by
     frames = FramedHash()
     frames.add("selection", chain or "scratch")
-    frames.add("source", source)
-    frames.add("modes", "no" if op.chmod is not None else "yes")
-    frames.add("owners", "no" if op.chown else "yes")
+    frames.add("source", _text(read))
+    if isinstance(by, CopyOp):
+        octal = by.chmod.isdigit()
+        frames.add("modes", "no" if octal else "yes")
+        frames.add("owners", "no" if by.chown else "yes")
+        if by.parents or by.exclude:
+            frames.add("parents", "yes" if by.parents else "no")
+            for pattern in by.exclude:
+                frames.add("exclude", pattern)
+    else:
+        frames.add("mount", "yes")
     return frames.digest()
 
 

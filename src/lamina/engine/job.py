@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 
 from lamina.diagnostics import Span
-from lamina.digest import ChainID, chain_id
+from lamina.digest import ChainID, chain_id, digest_of
 from lamina.engine.narrator import Narrator
 from lamina.engine.request import BuildRequest
 from lamina.engine.world import World
 from lamina.oci.config import ImageConfig
-from lamina.plan.steps import ImageRef, Plan
-from lamina.ports import BaseImage
+from lamina.plan.remote import shown
+from lamina.plan.steps import GitSource, HttpSource, ImageRef, Plan
+from lamina.ports import BaseImage, Fetched
 
 
 class Canceled(Exception):
@@ -32,6 +33,7 @@ class Job:
         self.slots = threading.Semaphore(max(1, request.jobs))
         self._canceled = threading.Event()
         self._fetching = threading.Lock()
+        self._fetched: dict[HttpSource | GitSource, Fetched] = {}
 
     def cancel(self) -> None:
         self._canceled.set()
@@ -41,10 +43,24 @@ class Job:
         if self._canceled.is_set():
             raise Canceled
 
+    def forced(self, stage: str) -> bool:
+        """Whether the user wants the steps of this stage to run, cached or not."""
+        return self.request.no_cache or stage in self.request.no_cache_stages
+
     def fetch(self, image: BaseImage, name: str, span: Span | None) -> ChainID | None:
         """Have an image's layers in the store; returns the top of its stack."""
         with self._fetching, self.narrator.job(name, span) as vertex:
             return self.world.images.ensure(image, self.narrator.progress(vertex))
+
+    def fetched(self, source: HttpSource | GitSource, span: Span) -> Fetched:
+        """What ADD names by URL; asked for once a build, so that all its steps see the same."""
+        with self.world.locks.hold(f"fetch-{digest_of(source.url.encode()).partition(':')[2]}"):
+            if source not in self._fetched:
+                with self.narrator.job(f"[internal] fetch {shown(source.url)}", span):
+                    fetcher = self.world.fetcher
+                    found = fetcher.http(source) if isinstance(source, HttpSource) else fetcher.git(source)
+                self._fetched[source] = found
+            return self._fetched[source]
 
 
 def chains_of(config: ImageConfig) -> list[ChainID]:

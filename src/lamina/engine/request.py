@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
 from msgspec import Struct
 
 from lamina.diagnostics import Diagnostic
@@ -10,13 +13,15 @@ from lamina.keys.outcome import StageResult
 from lamina.oci.config import ImageConfig
 from lamina.oci.reference import Reference
 from lamina.plan.steps import ImageRef, PlanOptions
-from lamina.ports import BaseImage, Mount
+from lamina.ports import BaseImage, Limit, Mount
 
 
 class BuildRequest(Struct, frozen=True):
     """A build. `dockerfile` is the file's bytes and `file` the name that messages use; `project` tells apart the
     histories of different Dockerfiles in one store. `run_mounts` and `run_env` are given to RUN steps and enter no key
-    (certificates, proxies). `jobs` is how many stages may run at once."""
+    (certificates, proxies). `jobs` is how many steps may run at once. `secrets` give their bytes when a step needs
+    them, `ssh` holds the sockets of agents, both by id. `hosts` (name, address), `limits` and `shm_size` (bytes of
+    /dev/shm) are for RUN."""
 
     build: str
     dockerfile: bytes
@@ -31,11 +36,16 @@ class BuildRequest(Struct, frozen=True):
     run_mounts: tuple[Mount, ...] = ()
     run_env: dict[str, str] = {}
     jobs: int = 1
+    secrets: Mapping[str, Callable[[], bytes]] = {}
+    ssh: Mapping[str, Path] = {}
+    hosts: tuple[tuple[str, str], ...] = ()
+    limits: tuple[Limit, ...] = ()
+    shm_size: int | None = None
 
 
 class BuildResult(Struct, frozen=True):
     """A finished build: the image, its stack of layers, the stages that it needed, in order, and the images from
-    elsewhere that it stood on."""
+    elsewhere that it stood on. `others` are the same build's results for further platforms."""
 
     build: str
     image_id: Digest
@@ -45,3 +55,4 @@ class BuildResult(Struct, frozen=True):
     seconds: float
     warnings: tuple[Diagnostic, ...] = ()
     images: dict[ImageRef, BaseImage] = {}
+    others: tuple[BuildResult, ...] = ()

@@ -14,7 +14,9 @@ def earlier_layer(op: CopyOp, nearest: CacheRecord | None, world: World) -> Earl
     The contents come from the file facts of that record, never from times or sizes. An ADD gives nothing: what an
     archive was unpacked to stands in no key.
     """
-    if nearest is None or nearest.result is None or op.source is not None or op.unpack:
+    if nearest is None or nearest.result is None or op.origin is not None or op.unpack:
+        return None
+    if not all(isinstance(source, str) for source in op.sources):
         return None
     parts = {part.name: part for part in nearest.key.parts}
     if nearest.key.kind != "copy" or parts["unpack"].value:

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from lamina.digest import ChainID, Digest
 from lamina.engine.assemble import assemble
 from lamina.engine.decision import Keyed, address, decide, keyed, look_up
-from lamina.engine.inputs import CopyInputs, context_inputs, remembered_inputs, stage_inputs
 from lamina.engine.job import Job, chain_of
+from lamina.engine.reading import Outside, Reading
 from lamina.engine.undertake import Undertaking
 from lamina.engine.world import Tools
 from lamina.events import Outcome, Vertex
@@ -24,7 +24,7 @@ from lamina.keys.decide import Decision, Hit
 from lamina.keys.outcome import BaseOutcome, StageResult, StepResult
 from lamina.keys.record import CacheRecord
 from lamina.oci.config import ImageConfig, decode_config
-from lamina.plan.steps import CopyOp, ImageRef, MetaOp, Scratch, Stage, StageRef, Step
+from lamina.plan.steps import ImageRef, MetaOp, Scratch, Stage, StageRef, Step, origins
 
 
 class StageWalk:
@@ -34,6 +34,7 @@ class StageWalk:
         self.stage = stage
         self.job = job
         self.walks = walks
+        self._reading = Reading(job, walks)
         self.results: list[StepResult] = []
         self.base_config: ImageConfig | None = None
         self.chain: ChainID | None = None
@@ -70,7 +71,7 @@ class StageWalk:
 
     def config(self) -> ImageConfig:
         """The configuration of the image that the finished stage makes."""
-        return assemble(self.stage, self.base_config, self.results)
+        return assemble(self.stage, self.base_config, self.results, self.job.plan.epoch)
 
     def result(self) -> StageResult:
         """What became of the stage so far."""
@@ -104,34 +105,23 @@ class StageWalk:
         return other.finished.is_set()
 
     def _sources_ready(self, step: Step, *, wait: bool) -> bool:
-        source = step.op.source if isinstance(step.op, CopyOp) else None
-        return not isinstance(source, StageRef) or self._finished(self.walks[source.index], wait=wait)
+        stages = (origin for origin in origins(step.op) if isinstance(origin, StageRef))
+        return all(self._finished(self.walks[stage.index], wait=wait) for stage in stages)
 
     def materialize(self) -> None:
         """Have the layers of the stack so far in the store: they may be known by their digests alone."""
-        if self.chain is None or self.job.world.snapshots.get(self.chain) is not None:
-            return
         match self.stage.base:
             case StageRef(index=index):
                 self.walks[index].materialize()
-            case ImageRef() as image:
+            case ImageRef() as image if self._lacks(image):
                 total = sum(not isinstance(step.op, MetaOp) for step in self.stage.steps) + 1
                 name = f"{self._prefix(f'1/{total}')} FROM {self.stage.base_text}"
                 self.job.fetch(self.job.images[image], name, self.stage.span)
                 self._base = "fetched"
 
-    def _source_chain(self, source: StageRef | ImageRef) -> ChainID | None:
-        if isinstance(source, StageRef):
-            return self.walks[source.index].chain
-        return chain_of(decode_config(self.job.images[source].config_raw))
-
-    def _source_stack(self, source: StageRef | ImageRef, step: Step) -> tuple[Path, ...]:
-        chain = self._source_chain(source)
-        if isinstance(source, StageRef):
-            self.walks[source.index].materialize()
-        elif chain is not None and self.job.world.snapshots.get(chain) is None:
-            self.job.fetch(self.job.images[source], f"{self._prefix(step.position)} {source.name}", step.span)
-        return self.job.world.snapshots.stack(chain)
+    def _lacks(self, image: ImageRef) -> bool:
+        chain = chain_of(decode_config(self.job.images[image].config_raw))
+        return chain is not None and self.job.world.snapshots.get(chain) is None
 
     # --- one step --------------------------------------------------------------------------------------------------
     def _step(self, step: Step, tools: Tools | None) -> StepResult | None:
@@ -149,37 +139,29 @@ class StageWalk:
         # Two stages or two builds that want the same step: the second waits here and then finds the first one's.
         with world.locks.hold(f"step-{wanted.content_key.partition(':')[2]}"), self.job.slots:
             self.job.check()
-            hit = None if self._forced() else look_up(world, wanted, self.chain)
+            hit = None if self.job.forced(self.stage.label) else look_up(world, wanted, self.chain)
             if hit is not None:
                 return self._apply(step, wanted, hit, hit.record, "cached", 0.0)
             self.materialize()
             with self.job.narrator.job(self._name(step), step.span) as vertex:
                 record = self._carry_out(step, wanted, decision.nearest, tools, vertex)
-        if any(cause.kind != "parent" for cause in decision.causes):
+        before = decision.nearest
+        kept = before is not None and before.diff_id == record.diff_id and before.created != record.created
+        if kept and before is not None and before.result == record.result:
+            self.missed = ""  # what follows stands on the same files as before
+        elif any(cause.kind != "parent" for cause in decision.causes):
             self.missed = address(self.stage.label, step)
-        return self._apply(step, wanted, decision, record, "done", record.seconds)
+        return replace(self._apply(step, wanted, decision, record, "done", record.seconds), kept=kept)
 
     def _decided(self, step: Step, tools: Tools | None) -> tuple[Keyed, Decision] | None:
         wanted = self._keyed(step, tools)
         return None if wanted is None else (wanted, self._decide(step, wanted))
 
     def _keyed(self, step: Step, tools: Tools | None) -> Keyed | None:
-        inputs: CopyInputs | None = CopyInputs(())
-        if isinstance(step.op, CopyOp):
-            inputs = self._inputs(step.op, step, tools, known=True)
+        inputs = self._reading.inputs(step, tools, self._name(step))
         if inputs is None:
             return None
-        return keyed(step, self.key, self.chain, self.stage.platform, inputs, self.job.request.network)
-
-    def _inputs(self, op: CopyOp, step: Step, tools: Tools | None, *, known: bool) -> CopyInputs | None:
-        """None if layers must be read first, and there are no tools for that yet."""
-        if op.source is None:
-            return context_inputs(op, self.job.world.context, step.span)
-        chain = self._source_chain(op.source)
-        inputs = remembered_inputs(op, chain, self.job.world.facts) if known else None
-        if inputs is not None or tools is None:
-            return inputs
-        return stage_inputs(op, chain, self._source_stack(op.source, step), tools.layers, self.job.world.facts)
+        return keyed(step, self.key, self.chain, self.stage.platform, inputs, self.job.request)
 
     def _decide(self, step: Step, wanted: Keyed) -> Decision:
         return decide(
@@ -190,11 +172,8 @@ class StageWalk:
             text=step.text,
             project=self.job.request.project,
             missed=self.missed,
-            forced=self._forced(),
+            forced=self.job.forced(self.stage.label),
         )
-
-    def _forced(self) -> bool:
-        return self.job.request.no_cache or self.stage.label in self.job.request.no_cache_stages
 
     def _apply(
         self, step: Step, wanted: Keyed, decision: Decision, record: CacheRecord, outcome: Outcome, seconds: float
@@ -212,13 +191,12 @@ class StageWalk:
     def _carry_out(
         self, step: Step, wanted: Keyed, nearest: CacheRecord | None, tools: Tools, vertex: Vertex
     ) -> CacheRecord:
-        inputs, stack = wanted.inputs, None
-        if isinstance(step.op, CopyOp) and step.op.source is not None:
-            stack = self._source_stack(step.op.source, step)
-            if not inputs.records:  # remembered: the digests are known, what is to be copied is not
-                inputs = self._inputs(step.op, step, tools, known=False) or inputs
+        def outside(scratch: Path) -> Outside:
+            return self._reading.outside(step, wanted.inputs, tools, self._name(step), scratch)
+
         where = address(self.stage.label, step)
-        work = Undertaking(self.job, step, wanted, inputs, stack, self.chain, nearest, where)
+        architecture = self.stage.platform.architecture
+        work = Undertaking(self.job, step, wanted, outside, self.chain, nearest, where, architecture)
         return work.carry_out(tools, vertex)
 
     def _name(self, step: Step) -> str:

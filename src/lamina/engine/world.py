@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
 from lamina.ports import (
     BlobStore,
     CacheIndex,
+    CacheMounts,
     Catalog,
     ContextReader,
     FactStore,
+    Fetcher,
     ImageSource,
     LayerIO,
     Locks,
@@ -29,7 +31,8 @@ class Tools(Struct, frozen=True):
 
 class World(Struct, frozen=True):
     """The ports. `start` makes this process ready to write layers and gives the tools; it is called once, in the main
-    thread, before any other thread exists, and only if some step has to run. `now` is seconds since the epoch."""
+    thread, before any other thread exists, and only if some step has to run. `now` is seconds since the epoch.
+    `contexts` are the named build contexts that are trees, by name in lower case."""
 
     blobs: BlobStore
     snapshots: Snapshotter
@@ -39,6 +42,9 @@ class World(Struct, frozen=True):
     catalog: Catalog
     context: ContextReader
     images: ImageSource
+    fetcher: Fetcher
+    cache_mounts: CacheMounts
     start: Callable[[], Tools]
     now: Callable[[], float]
     version: str
+    contexts: Mapping[str, ContextReader] = {}

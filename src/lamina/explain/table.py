@@ -9,18 +9,19 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lamina.diagnostics import Span
-from lamina.keys.decide import Hit, Miss, MissCause
+from lamina.keys.decide import Hit, Miss, MissCause, Unkeyed
 from lamina.keys.outcome import StageResult, StepResult
 from lamina.plan.steps import Scratch, StageRef
 
 #: cached: taken from the cache · CHANGED: an input of its own changed · rebuilds: only because of a step above it ·
-#: new: never built before · metadata: makes no layer.
-Verdict = Literal["cached", "CHANGED", "rebuilds", "new", "metadata", "fetched"]
+#: new: never built before · metadata: makes no layer · unknown: a forecast cannot know yet.
+Verdict = Literal["cached", "CHANGED", "rebuilds", "new", "metadata", "fetched", "unknown"]
 
 
 class Row(Struct, frozen=True):
     """One instruction. `because` is the row text and line of the step that made this one rebuild; `cause` the first
-    cause of its own; `more` how many further ones there are. `saved` is what a cached step took when it ran."""
+    cause of its own; `more` how many further ones there are. `saved` is what a cached step took when it ran. `behind`
+    names what an unknown step waits for, see `Unkeyed`; `kept` as in `StepResult`."""
 
     stage: str
     text: str
@@ -31,6 +32,8 @@ class Row(Struct, frozen=True):
     cause: MissCause | None = None
     more: int = 0
     because: tuple[str, int] | None = None
+    behind: tuple[str, ...] = ()
+    kept: bool = False
 
 
 class Summary(Struct, frozen=True):
@@ -67,12 +70,14 @@ def summary(stages: Sequence[StageResult]) -> Summary:
 def _row(stage: str, result: StepResult, known: dict[str, StepResult]) -> Row:
     step = result.step
     saved = result.record.seconds if result.record and result.outcome == "cached" else 0.0
-    row = Row(stage, step.text, "metadata", step.span, result.seconds, saved)
+    row = Row(stage, step.text, "metadata", step.span, result.seconds, saved, kept=result.kept)
     match result.decision:
         case None:
             return row
         case Hit():
             return replace(row, verdict="cached")
+        case Unkeyed(behind=behind):
+            return replace(row, verdict="unknown", behind=behind)
         case Miss(causes=causes):
             # A step that another build made while this one waited for it missed at first and was then taken.
             if result.outcome == "cached":

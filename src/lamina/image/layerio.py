@@ -74,12 +74,22 @@ class Layers:
 
         return resolve_owner(Rootfs(layers, self._namespace), owner)
 
-    def records(self, layers: Sequence[Path], patterns: Sequence[str]) -> Sequence[Selection]:
+    def records(
+        self, layers: Sequence[Path], patterns: Sequence[str], *, parents: bool = False, exclude: Sequence[str] = ()
+    ) -> Sequence[Selection]:
         """What these COPY --from sources select in a stack; see `select.Selector`."""
         from lamina.image.select import Selector
+        from lamina.keys.narrow import pivot, with_parents, without
 
         selector = Selector(Rootfs(layers, self._namespace))
-        return [selection for pattern in patterns for selection in selector.select(pattern)]
+        found: list[Selection] = []
+        for pattern in patterns:
+            if parents:
+                top, below = pivot(pattern)
+                found += (one for whole in selector.select(top) for one in with_parents(whole, below))
+            else:
+                found += selector.select(pattern)
+        return without(found, exclude)
 
 
 @contextmanager

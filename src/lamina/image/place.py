@@ -18,6 +18,7 @@ from lamina.image.sources import Source
 from lamina.image.unpacked import unpack
 from lamina.image.upper import Directory, NewDirectory, Upper
 from lamina.keys.filetree import FileRecord
+from lamina.plan.chmod import changed
 from lamina.ports import Limits, Placement, Selection
 
 
@@ -51,7 +52,8 @@ class _Placer:
         self._earlier = earlier
         self._placement = placement
         self._source = source
-        mode = 0o755 if placement.mode is None else placement.mode
+        # As in BuildKit an octal --chmod is the mode of the directories on the way too.
+        mode = int(placement.chmod, 8) if placement.chmod.isdigit() else 0o755
         self._implied = NewDirectory(*(placement.owner or (0, 0)), mode)
         #: Files with several names: directory and name of the copy, by the source's inode, and the reverse. Paths, not
         #: open directories, as there may be more of those than a process can hold open.
@@ -132,7 +134,9 @@ class _Placer:
 
     def _attributes(self, record: FileRecord) -> Attributes:
         placement = self._placement
-        mode = record.mode if placement.mode is None else placement.mode
+        mode = record.mode
+        if placement.chmod:
+            mode = changed(placement.chmod, mode, record.kind == "dir")
         uid, gid = placement.owner or self._source.owner(record)
         return Attributes(mode, uid, gid, self._source.mtime_ns(record), record.xattrs)
 

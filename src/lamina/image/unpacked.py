@@ -30,19 +30,36 @@ def unpack(
 
     Raises BuildFailure `step-add-archive` for a damaged or hostile archive, and OSError.
     """
-    unpacker = _Unpacker(archive, upper, dest, owner)
     try:
-        for member in members(archive, limits):
-            unpacker.put(member)
-        unpacker.finish()
-    except (Damaged, tarfile.TarError, ValueError, OverflowError) as error:
-        # The last two: names with zero bytes, and numbers that no system call takes.
+        unpack_members(archive, upper, dest, owner, limits)
+    except Damaged as error:
         raise BuildFailure(
             "step-add-archive",
             f"the archive {name!r} cannot be unpacked",
             cause=str(error),
             hint="if it is to be copied as the file that it is, use COPY instead of ADD",
         ) from error
+
+
+def unpack_members(
+    archive: tarfile.TarFile,
+    upper: Upper,
+    dest: str,
+    owner: tuple[int, int] | None,
+    limits: Limits,
+    *,
+    devices: bool = True,
+) -> None:
+    """What `unpack` does; without `devices`, device nodes are passed over. Raises Damaged and OSError."""
+    unpacker = _Unpacker(archive, upper, dest, owner)
+    try:
+        for member in members(archive, limits):
+            if devices or not (member.ischr() or member.isblk()):
+                unpacker.put(member)
+        unpacker.finish()
+    except (tarfile.TarError, ValueError, OverflowError) as error:
+        # The last two: names with zero bytes, and numbers that no system call takes.
+        raise Damaged(str(error)) from error
 
 
 class _Unpacker:

@@ -33,15 +33,30 @@ def summary_line(summary: Summary, seconds: float) -> str:
     return f"cached {summary.cached} of {summary.total} steps, {duration(seconds)}{saved}"
 
 
+def forecast_line(seconds: float, pending: int, total: int) -> str:
+    """`3 of 5 steps would run, about 61.0s by their last time`."""
+    if not pending:
+        return f"all {total} steps are cached: nothing would run"
+    told = f", about {duration(seconds)} by their last times" if seconds >= 0.05 else ""
+    return f"{pending} of {total} steps would run{told}"
+
+
 def _remark(row: Row) -> str:
+    told = _reason(row)
+    return f"{told}; came out the same" if row.kept else told
+
+
+def _reason(row: Row) -> str:
     if row.because is not None:
         text, line = row.because
         return f"because of line {line}: {_fit(_one_line(text), 40)}"
+    if row.behind:
+        return f"cached if the files of {' and '.join(row.behind)} come out the same"
     return phrase(row.cause, row.more) if row.cause else ""
 
 
 def _seconds(row: Row) -> str:
-    return duration(row.seconds) if row.verdict in ("CHANGED", "rebuilds", "new") else ""
+    return duration(row.seconds) if row.verdict in ("CHANGED", "rebuilds", "new", "unknown") else ""
 
 
 def _one_line(text: str) -> str:

@@ -31,6 +31,7 @@ from lamina.plan.steps import PlanOptions
 from lamina.ports import BaseImage, ContextReader, ImageEntry, LayerDiff, Placement, RunSpec, Snapshot, User, Workspace
 from lamina.testing.context import MemoryContext
 from lamina.testing.memory import MemoryBlobs, MemoryCacheIndex, MemoryLocks
+from lamina.testing.outside import MemoryCacheMounts, MemoryFetcher
 
 #: Path without a leading slash → content, None for a directory.
 Tree = dict[str, bytes | None]
@@ -79,6 +80,13 @@ class MemorySnapshots:
         if size is None:
             size = sum(len(data or b"") for data in self.layers[work.upper].values())
         return self._snapshots.setdefault(chain, Snapshot(chain, parent, diff_id, work.upper, size))
+
+    def adopt(self, parent: ChainID | None, diff_id: DiffID) -> Snapshot | None:
+        twin = next((one for one in self._snapshots.values() if one.diff_id == diff_id), None)
+        if twin is None:
+            return None
+        chain = chain_id(parent, diff_id)
+        return self._snapshots.setdefault(chain, Snapshot(chain, parent, diff_id, twin.layer, twin.size))
 
     def drop(self, chain: ChainID) -> None:
         """Lose a layer, as the garbage collector does."""
@@ -132,7 +140,9 @@ class MemoryLayers:
         if path.strip("/") not in self._snapshots.tree(work.layers):
             self._snapshots.layers[work.upper][path.strip("/")] = None
 
-    def records(self, layers: Sequence[Path], patterns: Sequence[str]) -> Sequence[Selection]:
+    def records(
+        self, layers: Sequence[Path], patterns: Sequence[str], *, parents: bool = False, exclude: Sequence[str] = ()
+    ) -> Sequence[Selection]:
         self.asked += patterns
         records: dict[str, FileRecord] = {}
         for path, data in self._snapshots.tree(layers).items():
@@ -141,7 +151,8 @@ class MemoryLayers:
             content = sha256(data).hexdigest() if data is not None else ""
             records[path] = FileRecord(path, "dir" if data is None else "file", 0o755, content=content)
         ordered = [records[path] for path in sorted(records)]
-        return [selection for pattern in patterns for selection in select(ordered, pattern)]
+        chosen = (select(ordered, pattern, parents=parents, exclude=exclude) for pattern in patterns)
+        return [selection for selections in chosen for selection in selections]
 
 
 def _landing(placement: Placement, group: Selection, record: FileRecord) -> str:
@@ -265,6 +276,9 @@ class MemoryWorld(Struct, frozen=True):
     catalog: MemoryCatalog
     blobs: MemoryBlobs
     locks: MemoryLocks
+    fetcher: MemoryFetcher
+    cache_mounts: MemoryCacheMounts
+    contexts: dict[str, ContextReader]
     starts: list[int]
     clock: Iterator[int]
 
@@ -292,9 +306,12 @@ class MemoryWorld(Struct, frozen=True):
             catalog=self.catalog,
             context=self.context,
             images=self.images,
+            fetcher=self.fetcher,
+            cache_mounts=self.cache_mounts,
             start=self._start,
             now=lambda: 1_600_000_000.0 + next(self.clock),
             version="0",
+            contexts=self.contexts,
         )
 
     def _start(self) -> Tools:
@@ -302,8 +319,8 @@ class MemoryWorld(Struct, frozen=True):
         return Tools(self.runner, self.layers)
 
 
-def memory_world(context: MemoryContext | None = None) -> MemoryWorld:
-    """An empty store, and a registry with one image, `base`, in it."""
+def memory_world(context: MemoryContext | None = None, folders: Path = Path("/nowhere")) -> MemoryWorld:
+    """An empty store, and a registry with one image, `base`, in it. Cache mounts are real, below `folders`."""
     snapshots = MemorySnapshots()
     layers = MemoryLayers(snapshots)
     images = MemoryImages(snapshots, layers)
@@ -319,6 +336,9 @@ def memory_world(context: MemoryContext | None = None) -> MemoryWorld:
         catalog=MemoryCatalog(),
         blobs=MemoryBlobs(),
         locks=MemoryLocks(),
+        fetcher=MemoryFetcher(snapshots.layers),
+        cache_mounts=MemoryCacheMounts(folders),
+        contexts={},
         starts=[],
         clock=count(),
     )

@@ -40,7 +40,7 @@ def outcomes(result: BuildResult) -> list[str]:
 def decisions(result: BuildResult) -> list[str]:
     """`definition`, `content`, or the kind of a miss's first cause, of each step that makes a layer."""
     made = [step.decision for stage in result.stages for step in stage.steps]
-    return [made.how if isinstance(made, Hit) else made.causes[0].kind for made in made if made is not None]
+    return [one.how if isinstance(one, Hit) else one.causes[0].kind for one in made if isinstance(one, Hit | Miss)]
 
 
 def edited(world: MemoryWorld, **files: bytes) -> MemoryWorld:

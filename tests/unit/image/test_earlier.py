@@ -27,7 +27,7 @@ def copy(folder: Path, files: dict[str, bytes], earlier: Earlier | None = None) 
     """COPY . /app/"""
     context = MemoryContext(files)
     records = tuple(context.digested([record.path for record in context.entries()]))
-    placement = Placement("/app", True, (Selection("", True, records),), None, None, False, None, earlier)
+    placement = Placement("/app", True, (Selection("", True, records),), None, "", False, None, earlier)
     work = workspace(folder)
     Layers().place(work, placement, context)
     return work.upper
@@ -103,7 +103,7 @@ def test_records_with_extended_attributes_are_written(tmp_path: Path) -> None:
     context = MemoryContext({"a": b"one"})
     context.digested(["a"])
     earlier = Earlier(first, contents({"a": b"one"}))
-    placement = Placement("/app", True, (Selection("a", False, (record,)),), None, None, False, None, earlier)
+    placement = Placement("/app", True, (Selection("a", False, (record,)),), None, "", False, None, earlier)
     work = workspace(tmp_path / "2")
     Layers().place(work, placement, context)
     assert os.getxattr(work.upper / "app" / "a", "user.x") == b"1"

@@ -1,0 +1,148 @@
+"""Where a build's files are: a directory, a stream, an address; and the named contexts beside it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from msgspec import Struct
+
+from lamina.cli.wire import Workshop
+from lamina.context.ignore_file import load_rules
+from lamina.context.reader import DirectoryContext
+from lamina.diagnostics import BuildFailure
+from lamina.plan.remote import remote_source, shown
+from lamina.plan.steps import GitSource, HttpSource
+from lamina.ports import ContextReader, ImageSource
+
+Pathlike = str | os.PathLike[str]
+
+
+class Located(Struct, frozen=True):
+    """A build's directory and its Dockerfile: the bytes, the name for messages, the path if it has one. `project` tells
+    apart the histories of different Dockerfiles in one store."""
+
+    directory: Path
+    text: bytes
+    name: str
+    path: Path | None
+    project: str
+
+
+def is_elsewhere(context: Pathlike) -> bool:
+    """Whether a context must be fetched or read from a stream first."""
+    return isinstance(context, str) and (context == "-" or _remote(context) is not None)
+
+
+def here(context: Pathlike, dockerfile: Pathlike | bytes | None) -> Located:
+    """A context that is a directory; `dockerfile` is a path from the working directory, the file's bytes, or None for
+    `Dockerfile` in it. Raises BuildFailure `context-not-found`, `dockerfile-…`."""
+    directory = Path(context)
+    if isinstance(dockerfile, bytes):
+        text, name, path = dockerfile, "<stdin>", None
+    else:
+        path = Path(dockerfile) if dockerfile is not None else directory / "Dockerfile"
+        text, name = _read(path, directory), str(path)
+    # However the user spells the two paths, it is the same project.
+    project = f"{os.path.realpath(directory)}:{os.path.realpath(path) if path else name}"
+    return Located(directory, text, name, path, project)
+
+
+def fetched(context: str, dockerfile: Pathlike | bytes | None, shop: Workshop, held: ExitStack) -> Located:
+    """A context that is a stream (`-`) or an address: an archive, a repository, or a Dockerfile alone.
+
+    `dockerfile` is a path inside it. What was unpacked is deleted with `held`. Raises BuildFailure `fetch-…`,
+    `context-…`, `dockerfile-…`, `usage-bad-arguments`.
+    """
+    called = "standard input" if context == "-" else shown(context)
+    if isinstance(dockerfile, bytes) and context == "-":
+        raise BuildFailure("usage-bad-arguments", "the context and the Dockerfile cannot both come from standard input")
+    directory, alone = _tree(context, called, shop, held)
+    text = alone if alone is not None else dockerfile if isinstance(dockerfile, bytes) else None
+    if text is not None:
+        return Located(directory, text, "Dockerfile", None, f"{called}:Dockerfile")
+    path = directory / ("Dockerfile" if dockerfile is None or isinstance(dockerfile, bytes) else dockerfile)
+    if not path.resolve().is_relative_to(directory.resolve()):
+        raise BuildFailure("dockerfile-not-found", f"{dockerfile!s} leads out of the build context")
+    name = str(path.relative_to(directory)) if path.is_relative_to(directory) else str(path)
+    return Located(directory, _read(path, directory, name), name, path, f"{called}:{name}")
+
+
+def _tree(context: str, called: str, shop: Workshop, held: ExitStack) -> tuple[Path, bytes | None]:
+    """The context's directory; and the Dockerfile's bytes where the stream was nothing else."""
+    remote = _remote(context)
+    if isinstance(remote, GitSource):
+        return shop.fetcher.git(remote).root, None
+    from lamina.cli.archived_context import read_context
+
+    _ = shop.rung  # ready to write owners and links, before there are threads
+    place = shop.store.session.fresh()
+    held.callback(shop.store.session.sweep, place)
+    if remote is None:
+        streamed = read_context(sys.stdin.buffer, place, called)
+    else:
+        download = shop.fetcher.http(remote)
+        with (download.root / download.records[0].path).open("rb") as stream:
+            streamed = read_context(stream, place, called)
+    return streamed.directory, streamed.dockerfile
+
+
+class NamedContexts(Struct):
+    """`--build-context`: `values` for the plan, `readers` of those that are trees, and where images are found."""
+
+    values: dict[str, str]
+    readers: dict[str, ContextReader]
+    images: ImageSource
+
+
+def named_contexts(given: Mapping[str, Pathlike], shop: Workshop, held: ExitStack) -> NamedContexts:
+    """Make named contexts ready to be read: a directory, `docker-image://`, `oci-layout://`, `target:`, an address.
+
+    Raises BuildFailure `usage-bad-arguments`, `context-…`, `fetch-…`.
+    """
+    found = NamedContexts({}, {}, shop.images)
+    layouts = None
+    for name, value in given.items():
+        text = os.fspath(value)
+        if text.startswith(("docker-image://", "target:")):
+            found.values[name] = text
+        elif text.startswith("oci-layout://"):
+            if layouts is None:
+                from lamina.cli.named_contexts import LayoutImages
+
+                layouts = LayoutImages(shop, shop.images)
+                found.images = layouts
+            found.values[name] = f"docker-image://{layouts.add(text)}"
+        else:
+            directory = Path(text)
+            if _remote(text) is not None:
+                directory, alone = _tree(text, shown(text), shop, held)
+                if alone is not None:
+                    raise BuildFailure("context-bad-archive", f"--build-context {name}: {text} is no archive")
+            rules = load_rules(directory, None)
+            reader = DirectoryContext(directory, rules=rules, cache=shop.store.layout.root / "contexts")
+            held.callback(reader.close)
+            found.values[name], found.readers[name] = "tree", reader
+    return found
+
+
+def _remote(text: str) -> HttpSource | GitSource | None:
+    try:
+        return remote_source(text)
+    except ValueError as error:
+        raise BuildFailure("usage-bad-arguments", f"{text!r} is no build context", cause=str(error)) from None
+
+
+def _read(path: Path, context: Path, name: str = "") -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        hint = "name it with -f, or pass the directory that holds it"
+        if not context.is_dir():
+            raise BuildFailure("context-not-found", f"the build context {str(context)!r} does not exist") from None
+        raise BuildFailure("dockerfile-not-found", f"there is no {name or path}", hint=hint) from None
+    except OSError as error:
+        raise BuildFailure("dockerfile-unreadable", f"{name or path} cannot be read", cause=error.strerror) from None
