@@ -28,7 +28,8 @@ def assemble(stage: Stage, base: ImageConfig | None, steps: Sequence[StepResult]
             created = timestamp(result.record.created)
             if result.record.diff_id is not None:
                 diff_ids.append(result.record.diff_id)
-        history.append(replace(result.step.history, created=fixed or created))
+        if result.step.history is not None:
+            history.append(replace(result.step.history, created=fixed or created))
     return ImageConfig(
         architecture=stage.platform.architecture,
         os=stage.platform.os,

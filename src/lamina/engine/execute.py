@@ -45,7 +45,9 @@ def run(
     """RUN. Raises BuildFailure `step-failed` with the exit status and the last lines of the output."""
     request = job.request
     user = tools.layers.resolve_user(work.layers, op.user)
-    env = {name: value for name, value in request.options.build_args.items() if name in PROXY_NAMES}
+    proxies = {name: value for name, value in request.options.build_args.items() if name in PROXY_NAMES}
+    # Programs look for either case, and BuildKit sets both.
+    env = {spelled: value for name, value in proxies.items() for spelled in (name.upper(), name.lower())} | proxies
     env.update(request.run_env)
     env.setdefault("HOME", user.home)
     env.update(op.env)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from lamina.diagnostics import BuildFailure
 from lamina.digest import ChainID
 from lamina.engine.inputs import (
     Inputs,
@@ -65,7 +66,10 @@ class Reading:
         """
         parts = []
         for read in reads(step.op):
-            found = self._one(read, step, tools, name, known=known)
+            try:
+                found = self._one(read, step, tools, name, known=known)
+            except BuildFailure as failure:
+                raise failure.at(step.span) from None
             if found is None:
                 return None
             parts.append(found)

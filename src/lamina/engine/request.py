@@ -45,7 +45,8 @@ class BuildRequest(Struct, frozen=True):
 
 class BuildResult(Struct, frozen=True):
     """A finished build: the image, its stack of layers, the stages that it needed, in order, and the images from
-    elsewhere that it stood on. `others` are the same build's results for further platforms."""
+    elsewhere that it stood on. `others` are the same build's results for further platforms; `manifest` is the digest of
+    the manifest or index that an output was given."""
 
     build: str
     image_id: Digest
@@ -56,3 +57,4 @@ class BuildResult(Struct, frozen=True):
     warnings: tuple[Diagnostic, ...] = ()
     images: dict[ImageRef, BaseImage] = {}
     others: tuple[BuildResult, ...] = ()
+    manifest: Digest | None = None

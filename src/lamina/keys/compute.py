@@ -16,7 +16,7 @@ from lamina.keys.record import CacheKey, KeyPart
 from lamina.keys.schema import BASE, PARENT, PLATFORM, SCHEMA
 from lamina.keys.select import Selection
 from lamina.oci.platform import Platform
-from lamina.plan.remote import shown
+from lamina.plan.remote import display
 from lamina.plan.steps import (
     BindMount,
     CacheMount,
@@ -24,7 +24,6 @@ from lamina.plan.steps import (
     GitSource,
     HttpSource,
     ImageRef,
-    Inline,
     RunOp,
     SecretMount,
     Source,
@@ -93,7 +92,9 @@ def _shape(mount: StepMount) -> str:
         case BindMount():
             return f"bind {mount.target} {'read' if mount.read_only else 'write'}"
         case CacheMount():
-            return f"cache {mount.target} {'read' if mount.read_only else 'write'} {_owner(mount)}"
+            # Which mount the files of another stage belong to: their facts stand in a list of their own.
+            filled = " filled" if mount.origin is not None else ""
+            return f"cache {mount.target} {'read' if mount.read_only else 'write'} {_owner(mount)}{filled}"
         case TmpfsMount():
             return f"tmpfs {mount.target} {mount.size}"
         case SecretMount():
@@ -126,6 +127,12 @@ def copy_key(op: CopyOp, parent: Digest | ChainID, sources: Sequence[SourceFacts
     ]
     if op.link:
         parts.append(KeyPart("link", "yes"))
+    if op.parents:
+        # `COPY f /d` makes a file, and with --parents a directory, of the same records.
+        parts.append(KeyPart("parents", "yes"))
+    parts += [
+        KeyPart(f"tree {number}", "yes") for number, source in enumerate(op.sources, 1) if isinstance(source, GitSource)
+    ]
     parts += [
         KeyPart(f"unpack {number}", "yes")
         for number, source in enumerate(op.sources, 1)
@@ -152,6 +159,9 @@ def keyed_records(selections: Sequence[Selection], *, modes: bool = True) -> lis
     records: list[FileRecord] = []
     for selection in selections:
         strip = len(selection.base) + 1 if selection.base not in ("", ".") else 0
+        if selection.is_dir and not strip:
+            # The root has no record of its own, and must be told from the only file that it may hold.
+            records.append(FileRecord(".", "dir", 0o755 if modes else 0))
         for record in selection.files:
             if selection.is_dir:
                 path = record.path[strip:] if record.path != selection.base else "."
@@ -181,17 +191,6 @@ def mount_facts(
         records = [msgspec.structs.replace(record, path="") for record in records]
     owners = isinstance(mount.origin, StageRef | ImageRef)
     return SourceFacts(mount.source, selections, tree_digest(records, owners=owners)), records
-
-
-def display(source: Source) -> str:
-    """A source as people wrote it, without the user and password of an address."""
-    match source:
-        case str():
-            return source
-        case Inline(name=name):
-            return f"<<{name}"
-        case HttpSource(url=url) | GitSource(url=url):
-            return shown(url)
 
 
 def _key(kind: str, parts: tuple[KeyPart, ...]) -> CacheKey:

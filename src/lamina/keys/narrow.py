@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from lamina.diagnostics import Span
 from lamina.dockerfile.ignore import IgnoreRules, rules_of
 from lamina.keys.filetree import FileRecord, Selection
+from lamina.plan.scope import normal_path
 
 
 def without(selections: Sequence[Selection], exclude: Sequence[str], span: Span | None = None) -> tuple[Selection, ...]:
@@ -43,8 +44,8 @@ def with_parents(top: Selection, pattern: str, span: Span | None = None) -> tupl
 
     Raises BuildFailure `context-bad-ignore-pattern` at `span`.
     """
-    rest = pattern.strip("/")
-    rules: IgnoreRules | None = rules_of((rest,), span) if rest not in ("", ".") else None
+    rest = normal_path("/" + pattern)[1:]
+    rules: IgnoreRules | None = rules_of((rest,), span) if rest else None
     files = _filtered(top.files, top.base, lambda path: rules is None or rules.excluded(path))
     own = tuple(record for record in files if record.path != top.base)
     return (Selection(top.base, True, own),) if own else ()

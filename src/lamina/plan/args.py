@@ -37,13 +37,14 @@ def source_date_epoch(options: PlanOptions) -> int | None:
     return int(text)
 
 
-def global_args(instructions: tuple[Arg, ...], options: PlanOptions, escape: str) -> dict[str, str]:
+def global_args(instructions: tuple[Arg, ...], options: PlanOptions, escape: str, target: str) -> dict[str, str]:
     """The arguments that FROM lines see: platform arguments, then the ARGs above the first FROM, in order.
 
-    A name without any value is left out, so that `${X:-d}` works. Raises BuildFailure for a bad substitution.
+    `target` is the name of the stage that is built, empty if it has none. A name without any value is left out, so
+    that `${X:-d}` works. Raises BuildFailure for a bad substitution.
     """
     values = {**_platform("TARGET", options.platform), **_platform("BUILD", options.build_platform)}
-    values["TARGETSTAGE"] = options.target or "default"
+    values["TARGETSTAGE"] = target or "default"
     for name in list(values):
         if name in options.build_args:
             values[name] = options.build_args[name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_OCTAL = re.compile(r"[0-7]{1,5}\Z")
+_OCTAL = re.compile(r"[0-7]+\Z")
 _CLAUSE = re.compile(r"([ugoa]*)((?:[-+=](?:[ugo]|[rwxXst]*))+)\Z")
 _ACTION = re.compile(r"([-+=])([ugo]|[rwxXst]*)")
 

@@ -21,7 +21,12 @@ from lamina.plan.failures import empty_value
 from lamina.plan.scope import Scope
 
 _PORT = re.compile(r"(?:(?P<address>.*):)?(?P<low>\d{1,5})(?:-(?P<high>\d{1,5}))?(?:/(?P<protocol>[a-zA-Z]+))?\Z")
-_SIGNAL = re.compile(r"(?:(?:SIG)?(?:[A-Z]+[0-9]*|RTM(?:IN|AX)(?:[+-]\d{1,2})?)|\d{1,2})\Z")
+#: Linux' signals (signal(7)), with or without SIG.
+_SIGNAL = re.compile(
+    r"(?:SIG)?(?:ABRT|ALRM|BUS|CHLD|CLD|CONT|FPE|HUP|ILL|INT|IO|IOT|KILL|PIPE|POLL|PROF|PWR|QUIT|SEGV|STKFLT|STOP|SYS|"
+    r"TERM|TRAP|TSTP|TTIN|TTOU|URG|USR1|USR2|VTALRM|WINCH|XCPU|XFSZ|RTMIN(?:\+(?:[1-9]|1[0-5]))?|"
+    r"RTMAX(?:-(?:[1-9]|1[0-4]))?)\Z|[0-9]{1,2}\Z"
+)
 _MAX_PORTS = 65_536
 
 
@@ -37,7 +42,7 @@ def env(scope: Scope, instruction: syntax.Env) -> str:
 
 def label(scope: Scope, instruction: syntax.Label) -> str:
     pairs = [(scope.expand(p.name, p.span), scope.expand(p.value or "", p.span)) for p in instruction.pairs]
-    scope.change(labels={**scope.config.labels, **dict(pairs)})
+    scope.labels.update(pairs)
     return " ".join(f"{name}={value}" for name, value in pairs)
 
 
@@ -56,7 +61,8 @@ def expose(scope: Scope, instruction: syntax.Expose) -> str:
 
 def cmd(scope: Scope, instruction: syntax.Cmd) -> str:
     scope.cmd_set_here = True
-    scope.change(cmd=command_line(scope, instruction.command), args_escaped=instruction.command.argv is None)
+    # Docker's mark for Windows, which BuildKit sets everywhere.
+    scope.change(cmd=command_line(scope, instruction.command), args_escaped=True)
     return _go_list(scope.config.cmd or ())
 
 
@@ -99,7 +105,7 @@ def stopsignal(scope: Scope, instruction: syntax.Stopsignal) -> str:
 
 def shell(scope: Scope, instruction: syntax.Shell) -> str:
     scope.change(shell=instruction.argv)
-    return _go_list(instruction.argv)
+    return f"[{' '.join(instruction.argv)}]"
 
 
 def maintainer(scope: Scope, instruction: syntax.Maintainer) -> str:

@@ -21,16 +21,22 @@ _ALIASES = {
     "ro": "readonly",
     "rw": "readwrite",
 }
+#: BuildKit takes these for every type, also where they say nothing.
+_COMMON = {"target", "id", "readonly", "readwrite"}
+_OWNED = {"mode", "uid", "gid"}
 _KEYS = {
-    "bind": {"target", "source", "from", "readonly", "readwrite"},
-    "cache": {"target", "source", "from", "readonly", "readwrite", "id", "sharing", "mode", "uid", "gid"},
-    "tmpfs": {"target", "size"},
-    "secret": {"target", "source", "id", "env", "required", "mode", "uid", "gid"},
-    "ssh": {"target", "source", "id", "required", "mode", "uid", "gid"},
+    "bind": _COMMON | {"source", "from"},
+    "cache": _COMMON | _OWNED | {"source", "from", "sharing"},
+    "tmpfs": _COMMON | {"source", "size"},
+    "secret": _COMMON | _OWNED | {"source", "env", "required"},
+    "ssh": _COMMON | _OWNED | {"required"},
 }
+_QUOTING = 'put a whole field into double quotes: "source=a,b"'
 _EVERY = sorted({"type", *_ALIASES, *(key for keys in _KEYS.values() for key in keys)})
-_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_SIZE = re.compile(r"(\d+)\s*([kmgt]?)i?b?\Z", re.IGNORECASE)
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?) ?([kmgtp]?)i?b?\Z", re.IGNORECASE | re.ASCII)
+#: Go's `strconv.ParseBool`, in any case.
+_TRUTH = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
 
 
 def step_mounts(scope: Scope, flags: Sequence[Flag], origin: Callable[[str, Span], Origin]) -> tuple[StepMount, ...]:
@@ -44,6 +50,8 @@ def step_mounts(scope: Scope, flags: Sequence[Flag], origin: Callable[[str, Span
 
 def mounted_from(flag: Flag) -> str:
     """What `from=` of a `--mount` names, empty if it has none or cannot be read."""
+    if "from" not in (flag.value or "").lower():
+        return ""
     fields = _fields(flag.value or "") or []
     names = (field.partition("=")[2] for field in fields if field.partition("=")[0].strip().lower() == "from")
     return next(names, "")
@@ -58,10 +66,10 @@ class _Fields:
         self._values: dict[str, str] = {}
         fields = _fields(flag.value or "")
         if fields is None:
-            raise self._bad("cannot be read as comma-separated fields: its quotes do not close")
+            raise self._bad("cannot be read as comma-separated fields: its quotes do not close", _QUOTING)
         for field in fields:
             self._add(field)
-        self.type = self._values.pop("type", "bind")
+        self.type = self._values.pop("type", "bind").lower()
         if self.type not in _KEYS:
             near = difflib.get_close_matches(self.type, _KEYS, 1)
             hint = f"did you mean type={near[0]}?" if near else f"the types are {', '.join(_KEYS)}"
@@ -81,7 +89,7 @@ class _Fields:
             case "cache":
                 return CacheMount(
                     self._target(),
-                    id=values.get("id") or _cleaned(values["target"]),
+                    id=values.get("id") or _cleaned(values.get("target", "")),
                     sharing=self._sharing(),
                     read_only=not self._writable(True),
                     origin=place,
@@ -96,7 +104,7 @@ class _Fields:
                 return self._secret(source)
             case _:
                 return SshMount(
-                    values.get("id") or source or "default",
+                    values.get("id") or "default",
                     self._target(f"/run/buildkit/ssh_agent.{agents}"),
                     required=self._flag("required"),
                     mode=self._octal(0o600),
@@ -106,9 +114,11 @@ class _Fields:
 
     def _secret(self, source: str) -> SecretMount:
         values = self._values
+        if source and values.get("id"):
+            raise self._bad("of type secret has both id and source, which say the same", "keep id=NAME")
         name = values.get("id") or source or values.get("target", "").rstrip("/").rpartition("/")[2]
         if not name:
-            raise self._bad("of type secret needs an id or a target")
+            raise self._bad("of type secret needs an id or a target", "write id=NAME")
         mounted = "target" in values or "env" not in values
         return SecretMount(
             name,
@@ -125,20 +135,28 @@ class _Fields:
         key = _ALIASES.get(name.strip().lower(), name.strip().lower())
         if key not in _EVERY:
             near = difflib.get_close_matches(key, _EVERY, 1)
-            raise self._bad(f"has no {name.strip()!r}", f"did you mean {near[0]}?" if near else None)
-        if not equals and key not in ("readonly", "readwrite", "required"):
-            raise self._bad(f"needs a value for {key!r}", f"write {key}=…")
+            hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(_EVERY)}"
+            raise self._bad(f"has no {name.strip()!r}", hint)
+        if not equals:
+            if key not in ("readonly", "readwrite", "required"):
+                raise self._bad(f"needs a value for {key!r}", f"write {key}=…")
+            value = "true"
+        if key in ("readonly", "readwrite"):
+            # The last of the two decides.
+            self._values.pop("readonly", None)
+            self._values.pop("readwrite", None)
         # `from` is not expanded: `copy_source` refuses a variable there.
         self._values[key] = value if key == "from" else self._scope.expand(value, self._span)
 
     def _target(self, default: str = "") -> str:
+        # Without a target BuildKit takes the working directory.
         text = self._values.get("target") or default
+        target = self._scope.absolute(text or ".")
+        if target != "/":
+            return target
         if not text:
             raise self._bad("needs a target", "write target=/path")
-        target = self._scope.absolute(text)
-        if target == "/":
-            raise self._bad("cannot have the root as its target")
-        return target
+        raise self._bad("cannot have the root as its target", "mount a directory below it, such as target=/mnt")
 
     def _writable(self, default: bool) -> bool:
         if "readwrite" in self._values:
@@ -149,9 +167,9 @@ class _Fields:
         text = self._values.get(key)
         if text is None:
             return False
-        if text.lower() not in ("", "true", "false", "1", "0"):
-            raise self._bad(f"has {key} neither true nor false: {text!r}")
-        return text.lower() not in ("false", "0")
+        if text.lower() not in _TRUTH:
+            raise self._bad(f"has {key} neither true nor false: {text!r}", f"write {key}=true or {key}=false")
+        return _TRUTH[text.lower()]
 
     def _sharing(self) -> Sharing:
         text = self._values.get("sharing", "shared").lower()
@@ -181,9 +199,10 @@ class _Fields:
         match = _SIZE.match(text)
         if match is None:
             raise self._bad(f"has a size that cannot be read: {text!r}", "write bytes, or a unit such as 64m")
-        return int(match[1]) * _UNITS[match[2].lower()] or None
+        number, unit = match[1], _UNITS[match[2].lower()]
+        return (int(float(number) * unit) if "." in number else int(number) * unit) or None
 
-    def _bad(self, what: str, hint: str | None = None) -> BuildFailure:
+    def _bad(self, what: str, hint: str) -> BuildFailure:
         return BuildFailure("dockerfile-bad-mount", f"--mount {what}", span=self._span, hint=hint)
 
 

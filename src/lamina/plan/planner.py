@@ -20,6 +20,7 @@ from lamina.plan.copying import copy_op
 from lamina.plan.failures import empty_value
 from lamina.plan.metadata import METADATA
 from lamina.plan.mounts import mounted_from
+from lamina.plan.remote import display
 from lamina.plan.running import run_op
 from lamina.plan.scope import Scope
 from lamina.plan.stages import Outline, RawStage, copy_source, outline, target_stage
@@ -83,13 +84,9 @@ class _Walk:
             return
         scope = Scope(inherited, self.outlined.escape)
         scope.author = author
-        parent = self.done.get(raw.base.index) if isinstance(raw.base, StageRef) else None
-        if parent is not None:
-            for name, value in parent.args:
-                scope.set_arg(name, value)
         steps = self._steps(raw, scope)
         if self.options.labels and index == target_stage(self.outlined, self.options).index:
-            scope.change(labels={**scope.config.labels, **self.options.labels})
+            scope.labels.update(self.options.labels)
         self.done[index] = Stage(
             index=index,
             label=raw.label,
@@ -99,7 +96,7 @@ class _Walk:
             platform=raw.platform,
             steps=steps,
             args=tuple(scope.args.items()),
-            config=scope.config,
+            config=scope.finished(),
             author=scope.author,
             span=raw.origin.span,
         )
@@ -107,7 +104,7 @@ class _Walk:
     def _inherited(self, raw: RawStage) -> tuple[RuntimeConfig | None, str]:
         match raw.base:
             case Scratch() | ContextRef():
-                return RuntimeConfig(), ""
+                return RuntimeConfig(working_dir="/"), ""
             case StageRef(index=index):
                 self.visit(index)
                 parent = self.done.get(index)
@@ -134,8 +131,10 @@ class _Walk:
         triggers = scope.config.on_build or ()
         scope.change(on_build=None)
         body = [parse_trigger(text, raw.origin.span, self.outlined.escape) for text in triggers]
-        steps: list[Step] = [_all_of(raw, raw.base, scope)] if isinstance(raw.base, ContextRef) else []
-        for instruction in (*body, *raw.instructions):
+        steps: list[Step] = [_all_of(raw, raw.base)] if isinstance(raw.base, ContextRef) else []
+        for number, instruction in enumerate((*body, *raw.instructions)):
+            if number == len(body):
+                self._inherit_args(raw, scope)
             self._visit_source(raw, instruction)
             self.warnings += _json_as_shell(instruction)
             op, created_by = self._step(raw, scope, instruction)
@@ -148,12 +147,20 @@ class _Walk:
                     keyword=instruction.keyword,
                     text=instruction.original,
                     op=op,
-                    config=scope.config,
-                    history=History(created_by=created_by, comment="lamina", empty_layer=meta),
+                    history=History(created_by=created_by, comment="lamina", empty_layer=meta) if created_by else None,
                     span=instruction.span,
                 )
             )
+        if not raw.instructions:
+            self._inherit_args(raw, scope)
         return _positioned(steps)
+
+    def _inherit_args(self, raw: RawStage, scope: Scope) -> None:
+        """The ARGs of a parent stage are in force, but not for its triggers, which come first."""
+        parent = self.done.get(raw.base.index) if isinstance(raw.base, StageRef) else None
+        for name, value in parent.args if parent is not None else ():
+            scope.set_arg(name, value)
+            scope.declared[name] = None
 
     def _step(self, raw: RawStage, scope: Scope, instruction: syntax.Instruction) -> tuple[Op, str]:
         keyword = instruction.keyword
@@ -164,7 +171,10 @@ class _Walk:
                 return op, f"RUN {prefix}{' '.join(op.argv)} # buildkit"
             case syntax.Copy() | syntax.Add():
                 copy = copy_op(self.outlined, raw, scope, instruction)
-                return copy, f"{instruction.original} # buildkit"
+                dest = scope.expand(instruction.dest, instruction.span)
+                marks = [f"--{name}={value}" for name, value in (("chown", copy.chown), ("chmod", copy.chmod)) if value]
+                words = [keyword, *marks, *map(display, copy.sources), dest]
+                return copy, f"{' '.join(words)} # buildkit"
             case syntax.Workdir():
                 path = scope.expand(instruction.path, instruction.span)
                 if not path:
@@ -179,13 +189,17 @@ class _Walk:
                 for pair in instruction.pairs:
                     value = stage_arg(pair, before, self.outlined.scope, self.options, scope.escape)
                     scope.set_arg(pair.name, value)
+                    scope.declared[pair.name] = None
                     texts.append(pair.name if value is None else f"{pair.name}={value}")
                 return MetaOp(), f"ARG {' '.join(texts)}"
+            case syntax.Onbuild():
+                METADATA[syntax.Onbuild](scope, instruction)
+                return MetaOp(), ""  # BuildKit keeps it in the configuration alone
             case _:
                 return MetaOp(), f"{keyword} {METADATA[type(instruction)](scope, instruction)}"
 
 
-def _all_of(raw: RawStage, base: ContextRef, scope: Scope) -> Step:
+def _all_of(raw: RawStage, base: ContextRef) -> Step:
     """FROM a build context that is a tree of files: all of it on an empty root."""
     return Step(
         stage=raw.index,
@@ -194,7 +208,6 @@ def _all_of(raw: RawStage, base: ContextRef, scope: Scope) -> Step:
         keyword="COPY",
         text=f"COPY --from={base.name} / /",
         op=CopyOp(("/",), "/", True, base),
-        config=scope.config,
         history=History(created_by=f"COPY --from={base.name} / / # buildkit", comment="lamina"),
         span=raw.origin.span,
     )
@@ -203,8 +216,8 @@ def _all_of(raw: RawStage, base: ContextRef, scope: Scope) -> Step:
 def _sources(instruction: syntax.Instruction) -> Iterator[tuple[str, Span]]:
     """What the `--from` of a COPY and the `from=` of a mount name, with their places."""
     flag = instruction.flag("from")
-    if flag is not None:
-        yield flag.value or "", flag.span
+    if flag is not None and flag.value:
+        yield flag.value, flag.span
     for flag in instruction.flags:
         if flag.name == "mount":
             text = mounted_from(flag)

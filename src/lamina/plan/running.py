@@ -25,7 +25,7 @@ def run_op(outlined: Outline, raw: RawStage, scope: Scope, instruction: Run, opt
     op = RunOp(
         argv=argv,
         env=scope.run_environment(),
-        args=tuple(sorted(scope.args.items())),
+        args=tuple((name, scope.variables.get(name, "")) for name in scope.declared),
         user=scope.config.user,
         cwd=scope.config.working_dir or "/",
         network=network.value or "default" if network else "default",

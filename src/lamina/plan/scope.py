@@ -13,16 +13,23 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Scope:
-    """Mutable while the planner walks one stage. `args` are the declared ARGs that have a value, in order; the variable
+    """Mutable while the planner walks one stage. `config` has neither variables nor labels, which are kept apart while
+    the stage is walked; `finished` puts them together, so that ten thousand ENV lines are not copied ten thousand
+    times. `args` are the declared ARGs that have a value, in order; the variable
     set last wins between ARG and ENV of one name, as in BuildKit (features: "ARG vs ENV")."""
 
     def __init__(self, config: RuntimeConfig, escape: str) -> None:
         self.config = config
         self.escape = escape
         self.args: dict[str, str] = {}
+        #: All ARGs of the stage, also those without a value, in the order in which they were first declared.
+        self.declared: dict[str, None] = {}
         self.author = ""
         self.cmd_set_here = False
-        self._variables = dict(item.partition("=")[::2] for item in config.env)
+        self.labels = dict(config.labels)
+        self._env = dict(item.partition("=")[::2] for item in config.env)
+        self._variables = dict(self._env)
+        self._env_changed = False
         if "PATH" not in self._variables:
             self.set_env("PATH", DEFAULT_PATH)
 
@@ -39,11 +46,10 @@ class Scope:
 
     def set_env(self, name: str, value: str) -> None:
         """ENV: a name keeps its place when it is set again."""
-        env = dict(item.partition("=")[::2] for item in self.config.env)
-        env[name] = value
+        self._env[name] = value
         self._variables[name] = value
+        self._env_changed = True
         self.args.pop(name, None)
-        self.change(env=tuple(f"{key}={item}" for key, item in env.items()))
 
     def set_arg(self, name: str, value: str | None) -> None:
         """ARG: without a value the name stays what it was."""
@@ -51,11 +57,14 @@ class Scope:
             self.args[name] = value
             self._variables[name] = value
 
+    def finished(self) -> RuntimeConfig:
+        """The whole configuration. An image's own variables stay as they are written until an ENV changes any."""
+        written = tuple(f"{name}={value}" for name, value in self._env.items())
+        return replace(self.config, labels=self.labels, env=written if self._env_changed else self.config.env)
+
     def run_environment(self) -> tuple[tuple[str, str], ...]:
         """The environment of a RUN: the configuration's, then the ARGs, which win over it."""
-        env = dict(item.partition("=")[::2] for item in self.config.env)
-        env.update(self.args)
-        return tuple(env.items())
+        return tuple({**self._env, **self.args}.items())
 
     def absolute(self, path: str) -> str:
         """A path joined to the working directory, `.` and `..` resolved; never above the root."""

@@ -71,7 +71,8 @@ def outline(dockerfile: Dockerfile, options: PlanOptions) -> Outline:
             hint="begin with FROM, such as `FROM debian:12` or `FROM scratch`",
         )
     contexts = {_normal(name): (name, value) for name, value in options.contexts.items()}
-    result = Outline((), global_args(tuple(above), options, dockerfile.escape), dockerfile.escape, contexts)
+    target = options.target or groups[-1][0].name or ""
+    result = Outline((), global_args(tuple(above), options, dockerfile.escape, target), dockerfile.escape, contexts)
     for index, (origin, body) in enumerate(groups):
         stage = _stage(result, index, origin, tuple(body), options)
         result = Outline((*result.stages, stage), result.scope, result.escape, contexts)
@@ -188,6 +189,7 @@ def _named_context(outlined: Outline, name: str, before: int, platform: Platform
                 "dockerfile-unknown-stage",
                 f"the build context {name} is the stage {rest!r}, which does not stand above this line",
                 span=span,
+                hint=f"correct --build-context {given}=target:{rest}: it takes a stage that stands above",
             )
         return StageRef(stage.index)
     return ContextRef(given)

@@ -132,8 +132,8 @@ StepMount = BindMount | CacheMount | TmpfsMount | SecretMount | SshMount
 class RunOp(Struct, frozen=True, tag="run"):
     """RUN: `argv` with the shell in front, `env` in order with the declared ARGs that have a value, `user` as written.
 
-    `args` are the names and values of those ARGs, for the history's `|n` prefix. `network` is default, none or host.
-    `script` is the heredoc that is put into a file to be executed (see `plan.running.SCRIPTS`).
+    `args` are all declared ARGs with what their names mean now, for the history's `|n` prefix. `network` is default,
+    none or host. `script` is the heredoc that is put into a file to be executed (see `plan.running.SCRIPTS`).
     """
 
     argv: tuple[str, ...]
@@ -187,7 +187,8 @@ Op = RunOp | CopyOp | WorkdirOp | MetaOp
 
 class Step(Struct, frozen=True):
     """One instruction of a stage. `ordinal` counts the stage's instructions from 1 (FROM is 0); `position` is what the
-    output shows, `2/4`, counting FROM and the steps that make layers; `config` is the configuration after the step.
+    output shows, `2/4`, counting FROM and the steps that make layers; `history` is None for what leaves no entry
+    (ONBUILD).
     """
 
     stage: int
@@ -196,8 +197,7 @@ class Step(Struct, frozen=True):
     keyword: str
     text: str
     op: Op
-    config: RuntimeConfig
-    history: History
+    history: History | None
     span: Span
 
 

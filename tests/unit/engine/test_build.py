@@ -435,6 +435,7 @@ def test_proxies_and_certificates_reach_the_step_and_no_key() -> None:
     world.build(text, options=options, run_env=env, no_cache=True)
     assert world.runner.specs["get"].env == {
         "HTTP_PROXY": "http://p",
+        "http_proxy": "http://p",
         "SSL_CERT_FILE": "/certs",
         "HOME": "/root",
         "PATH": "/bin",

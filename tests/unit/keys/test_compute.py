@@ -20,6 +20,8 @@ from lamina.plan.steps import (
     BindMount,
     CacheMount,
     CopyOp,
+    GitSource,
+    HttpSource,
     ImageRef,
     Inline,
     RunOp,
@@ -173,6 +175,14 @@ def test_two_sources_are_told_apart_by_their_order() -> None:
     assert copy_key(op, PARENT, [one, two]).digest != copy_key(op, PARENT, [two, one]).digest
 
 
+def test_the_root_is_told_from_the_only_file_that_it_holds() -> None:
+    # `COPY . /d` makes /d/f, `COPY f /d` makes the file /d.
+    op = CopyOp((".",), "/d", False)
+    whole, one = Selection("", True, (file("f"),)), alone(file("f"))
+    assert copied(whole, op) != copied(one, op)
+    assert copied(Selection("", True, ()), op) != copied(whole, op)
+
+
 # --- the rest --------------------------------------------------------------------------------------------------------
 def test_workdir_and_from() -> None:
     op = WorkdirOp("/app", "")
@@ -196,31 +206,44 @@ def test_the_parts_are_those_of_the_schema() -> None:
     keys = [base_key(PARENT, LINUX), run_key(RUN, PARENT, LINUX), copy_key(COPY, PARENT, facts)]
     keys.append(workdir_key(WorkdirOp("/app", ""), PARENT))
     for key in keys:
-        names = []
-        for part in key.parts:
-            first = part.name.partition(" ")[0]
-            names.append({"env": "env …", "source": "source …"}.get(first, first))
-        assert tuple(dict.fromkeys(names)) == PARTS[key.kind]
+        found = named_parts(key)
+        assert found == PARTS[key.kind][: len(found)]
+    whole = replace(RUN, mounts=(BindMount("/m"),), script=Inline("E", "#!a\n"))
+    assert named_parts(run_key(whole, PARENT, LINUX, facts, ("db",))) == PARTS["run"]
+    remote = (GitSource("https://x.test/r.git"), HttpSource("https://x.test/a.tar", unpack=True))
+    assert named_parts(copy_key(replace(COPY, sources=remote, link=True, parents=True), PARENT, facts)) == PARTS["copy"]
+
+
+def named_parts(key: CacheKey) -> tuple[str, ...]:
+    """The names of the parts as the schema has them: `env …` for `env PATH`."""
+    firsts = (part.name.partition(" ") for part in key.parts)
+    return tuple(dict.fromkeys(first + (" …" if blank else "") for first, blank, _ in firsts))
+
+
+def test_old_steps_have_no_new_parts() -> None:
+    facts = [source_facts(COPY, "src", (BEFORE,))[0]]
+    assert named_parts(run_key(RUN, PARENT, LINUX))[-1] == "security"
+    assert named_parts(copy_key(COPY, PARENT, facts))[-1] == "unpack"
 
 
 @pytest.mark.parametrize(
     ("key", "digest"),
     [
-        (base_key(PARENT, LINUX), "sha256:9d1f156143580b30548fe227bb28697aaa6aecde243a678b9ed538196da01ca4"),
-        (run_key(RUN, PARENT, LINUX), "sha256:f096285da99a56024751c6773271127b7d63c9fe2086e738f7284b9b95b84236"),
+        (base_key(PARENT, LINUX), "sha256:f8ede9dfe4936bdb64d1654a6755ec0166f67dd2ac4a435cdb6fdb7b0fdc6462"),
+        (run_key(RUN, PARENT, LINUX), "sha256:a42105fed720de4731c7cb19633c1320ece54902e2b34a1fa12486dd7f0ae8a3"),
         (
             copy_key(COPY, PARENT, [source_facts(COPY, "src", (BEFORE,))[0]]),
-            "sha256:b89f24adf0eca123b90cc3ebacf34719d1d775284056cd10b9b5c06a67118603",
+            "sha256:7ddfa59db61f9b85efe26f563b36a00c0d961a51cf652484f781a9a52e5c6a07",
         ),
         (
             workdir_key(WorkdirOp("/app", "app"), PARENT),
-            "sha256:fc3b8ca9c7dabdb983fdb77d8aa9b85e4982a503b6e07eb7ed3e80dbffd8d452",
+            "sha256:20307c35d6e9255962cd0218c7b61ec151b086047200efa9a3193a87ccbdf9c8",
         ),
     ],
     ids=["from", "run", "copy", "workdir"],
 )
 def test_the_recipe_is_pinned(key: CacheKey, digest: str) -> None:
-    assert SCHEMA == 1
+    assert SCHEMA == 2
     assert key.digest == digest, "the key's recipe has changed: raise SCHEMA and write an ADR"
 
 
@@ -312,3 +335,39 @@ def test_a_linked_copy_has_no_parent() -> None:
     named = replace(linked, chown="app")
     assert copy_key(named, PARENT, facts).digest != copy_key(named, OTHER, facts).digest
     assert [is_linked(op) for op in (COPY, linked, named, replace(linked, chown="1:2"))] == [False, True, False, True]
+
+
+def test_a_file_with_its_parents_is_no_file_at_the_destination() -> None:
+    """`COPY f /d` makes the file /d, `COPY --parents f /d` the file /d/f, of the same records."""
+    op = CopyOp(("f",), "/d", False)
+    plain = copy_key(op, PARENT, [source_facts(op, "f", (alone(file("f")),))[0]])
+    kept = replace(op, parents=True)
+    below = copy_key(kept, PARENT, [source_facts(kept, "f", (Selection("", True, (file("f"),)),))[0]])
+    assert plain.digest != below.digest
+
+
+def test_a_repository_is_no_file_at_the_destination() -> None:
+    source = GitSource("https://x.test/r.git")
+    op, git = CopyOp(("f",), "/d", False, unpack=True), CopyOp((source,), "/d", False, unpack=True)
+    plain = copy_key(op, PARENT, [source_facts(op, "f", (alone(file("f")),))[0]])
+    tree_key = copy_key(git, PARENT, [source_facts(git, source, (Selection("", True, (file("f"),)),))[0]])
+    assert plain.digest != tree_key.digest
+
+
+def test_it_counts_which_cache_was_filled() -> None:
+    filled, empty = CacheMount("/a", "x", origin=StageRef(0)), CacheMount("/b", "y")
+    other = (CacheMount("/a", "x"), CacheMount("/b", "y", origin=StageRef(0)))
+    facts, _ = mount_facts(filled, (BEFORE,))
+    keys = [run_key(replace(RUN, mounts=each), PARENT, LINUX, [facts]) for each in ((filled, empty), other)]
+    assert keys[0].digest != keys[1].digest
+
+
+def test_only_an_octal_mode_makes_the_sources_modes_irrelevant() -> None:
+    loose, tight = tree(file("src/a", mode=0o777)), tree(file("src/a", mode=0o600))
+    symbolic = replace(COPY, chmod="u+x")
+    assert copied(loose, symbolic) != copied(tight, symbolic)
+
+
+def test_no_secret_of_an_address_is_shown_in_a_key() -> None:
+    facts, _ = source_facts(COPY, HttpSource("https://me:hunter2@x.test/f?token=hunter2"), (alone(file("f")),))
+    assert "hunter2" not in repr(copy_key(COPY, PARENT, [facts]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -36,8 +37,8 @@ RECORDS: Sequence[FileRecord] = MemoryContext(
 ).entries()
 
 
-def found(source: str) -> list[tuple[str, list[str]]]:
-    return [(each.base, [record.path for record in each.files]) for each in select(RECORDS, source)]
+def found(source: str, **options: Any) -> list[tuple[str, list[str]]]:
+    return [(each.base, [record.path for record in each.files]) for each in select(RECORDS, source, **options)]
 
 
 MODELS = ["app/models", "app/models/__init__.py", "app/models/user.py"]
@@ -173,3 +174,69 @@ def test_near_knows_when_nothing_is(source: str) -> None:
 def test_near_is_short() -> None:
     records = MemoryContext({f"d{number}/same": b"" for number in range(20)}).entries()
     assert len(near(records, "same")) == 5
+
+
+# --- --parents and --exclude -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("source", "base", "files"),
+    [
+        ("Pipfile", "", ["Pipfile"]),
+        ("./Pipfile", "", ["Pipfile"]),
+        ("../Pipfile", "", ["Pipfile"]),
+        ("app/models/user.py", "", ["app", "app/models", "app/models/user.py"]),
+        ("app/./models/user.py", "app", ["app/models", "app/models/user.py"]),
+        ("./app/./models/user.py", "app", ["app/models", "app/models/user.py"]),
+        ("/./docs/b.md", "", ["docs", "docs/b.md"]),
+        ("app/models", "", ["app", *MODELS]),
+        ("docs/*.md", "", ["docs", "docs/a.md", "docs/b.md"]),
+        ("**/f", "", ["deep", *(f"deep/{n}" for n in ("1", "1/x", "1/x/f", "2", "2/x", "2/x/f", "2/y", "2/y/f"))]),
+        ("deep/*/x", "", ["deep", "deep/1", "deep/1/x", "deep/1/x/f", "deep/2", "deep/2/x", "deep/2/x/f"]),
+        (
+            "deep/./**/f",
+            "deep",
+            ["deep/1", "deep/1/x", "deep/1/x/f"] + [f"deep/2{n}" for n in ("", "/x", "/x/f", "/y", "/y/f")],
+        ),
+        ("empty", "", ["empty"]),
+    ],
+)
+def test_parents_keep_the_directories_below_the_pivot(source: str, base: str, files: list[str]) -> None:
+    assert found(source, parents=True) == [(base, files)]
+
+
+@pytest.mark.parametrize("source", ["missing", "app/./missing", "missing/./app", "**/missing", "app/mai"])
+def test_parents_of_nothing(source: str) -> None:
+    assert found(source, parents=True) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "exclude", "expected"),
+    [
+        ("docs", ("*.md",), [("docs", ["docs", "docs/img", "docs/img/x.png", "docs/link"])]),
+        ("docs", ("img",), [("docs", ["docs", "docs/a.md", "docs/b.md", "docs/link"])]),
+        ("docs", ("*", "!b.md"), [("docs", ["docs", "docs/b.md"])]),
+        ("docs", ("**/*.png",), [("docs", ["docs", "docs/a.md", "docs/b.md", "docs/img", "docs/link"])]),
+        ("docs", ("*", "!img/x.png"), [("docs", ["docs", "docs/img", "docs/img/x.png"])]),
+        ("docs", ("docs",), [("docs", ["docs", "docs/a.md", "docs/b.md", "docs/img", "docs/img/x.png", "docs/link"])]),
+        ("Pipfile*", ("*.lock",), [("Pipfile", ["Pipfile"])]),
+        ("Pipfile", ("Pipfile",), []),
+        ("app/m*", ("__init__.py",), [("app/main.py", ["app/main.py"]), ("app/models", [MODELS[0], MODELS[2]])]),
+    ],
+)
+def test_exclude_counts_from_what_is_copied(
+    source: str, exclude: tuple[str, ...], expected: list[tuple[str, list[str]]]
+) -> None:
+    assert found(source, exclude=exclude) == expected
+
+
+def test_exclude_with_parents_counts_from_the_pivot() -> None:
+    assert found("app/./**/*.py", parents=True, exclude=("models/user.py",)) == [
+        ("app", ["app/main.py", "app/models", "app/models/__init__.py"])
+    ]
+
+
+@pytest.mark.parametrize("options", [{"exclude": ("[",)}, {"parents": True}])
+def test_a_bad_pattern_has_the_place_of_its_instruction(options: dict[str, Any]) -> None:
+    span = Span("Dockerfile", 3, 1, 3, 9)
+    with pytest.raises(BuildFailure) as caught:
+        select(RECORDS, "[" if "parents" in options else "docs", span=span, **options)
+    assert (caught.value.diagnostic.reference, caught.value.diagnostic.span) == ("context-bad-ignore-pattern", span)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.planning import failure, only_run
+from tests.support.planning import LINUX, failure, only_run
 
 from lamina.plan.steps import (
     BindMount,
     CacheMount,
     ContextRef,
+    ImageRef,
     SecretMount,
     SshMount,
     StageRef,
@@ -45,6 +46,15 @@ from lamina.plan.steps import (
         ("type=ssh", SshMount("default", "/run/buildkit/ssh_agent.0")),
         ("type=ssh,id=x,target=/s,required=true,mode=0666", SshMount("x", "/s", True, 0o666)),
         ('type=bind,"source=a,b",target=/x', BindMount("/x", "/a,b")),
+        ("type=BIND,ReadWrite=T,target=/x", BindMount("/x", read_only=False)),
+        ("target=/x,rw,ro", BindMount("/x")),
+        ("target=/x,ro,rw", BindMount("/x", read_only=False)),
+        ("type=bind,id=unused", BindMount("/w")),
+        ("type=cache", CacheMount("/w", ".")),
+        ("type=tmpfs,target=/t,size=1.5k,ro", TmpfsMount("/t", 1536)),
+        ("type=tmpfs,target=/t,size=2GiB", TmpfsMount("/t", 2 << 30)),
+        ("type=tmpfs,target=/t,size=0", TmpfsMount("/t")),
+        ("type=secret,src=key,readonly", SecretMount("key", "/run/secrets/key")),
     ],
 )
 def test_a_mount(flag: str, mount: StepMount) -> None:
@@ -73,6 +83,14 @@ def test_agents_are_counted() -> None:
         ("type=cache,target=/x,mode=9", "octal"),
         ("type=cache,target=/x,uid=root", "number"),
         ("type=secret", "needs an id"),
+        ("type=secret,id=x,source=y", "both id and source"),
+        ("type=secret,id=x,from=first", "has no 'from'"),
+        ("type=ssh,source=x", "has no 'source'"),
+        ("target=/x,ro=", "neither true nor false"),
+        ("target=/x,required", "has no 'required'"),
+        ("zzzzzzzz=1", "has no 'zzzzzzzz'"),
+        ("type=tmpfs,target=/x,size=-1", "size"),
+        ("type=cache,target=/x,uid=4294967296", "number"),
         ("type=secret,id=x,required=maybe", "neither true nor false"),
         ('"target=/x', "comma-separated"),
     ],
@@ -82,3 +100,10 @@ def test_what_is_wrong_with_a_mount(flag: str, message: str) -> None:
     found = failure(f"FROM b\nRUN --mount={quoted} x\n").diagnostic
     assert (found.reference, found.span and found.span.line) == ("dockerfile-bad-mount", 2)
     assert message in found.message
+    assert found.hint
+
+
+def test_an_image_is_mounted_from_by_name_and_a_variable_is_refused_there() -> None:
+    (mount,) = only_run("FROM b\nRUN --mount=from=tools:1,target=/t x\n").mounts
+    assert isinstance(mount, BindMount) and mount.origin == ImageRef("tools:1", LINUX)
+    assert failure("FROM b\nRUN --mount=from=$X,target=/t x\n").diagnostic.reference == "dockerfile-variable-in-from"

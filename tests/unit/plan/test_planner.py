@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 from tests.support.planning import LINUX, failure, image, only_run, options, plan
 
 from lamina.dockerfile import parse
@@ -17,7 +18,9 @@ def test_the_lessons_dockerfile_gives_the_lessons_steps() -> None:
         'EXPOSE 8000\nCMD ["python", "manage.py"]\n'
     )
     (stage,) = made.stages
-    kinds = [(step.keyword, type(step.op), step.position, step.history.empty_layer) for step in stage.steps]
+    kinds = [
+        (step.keyword, type(step.op), step.position, step.history and step.history.empty_layer) for step in stage.steps
+    ]
     assert kinds == [
         ("WORKDIR", WorkdirOp, "2/4", False),
         ("COPY", CopyOp, "3/4", False),
@@ -86,6 +89,25 @@ def test_values_of_one_env_line_see_the_variables_before_it() -> None:
 
 def test_env_keeps_its_place_when_set_again() -> None:
     assert plan("FROM b\nENV x=1 y=2\nENV x=3\n").stages[0].config.env == ("PATH=/usr/bin", "x=3", "y=2")
+
+
+def test_an_environment_of_the_base_that_is_not_regular_is_written_anew() -> None:
+    base = image()
+    odd = replace(base, config=replace(base.runtime, env=("PATH=/bin", "FOO", "A=1", "A=2")))
+    assert plan("FROM b\nENV x=1\nENV y=2\n", base=odd).stages[0].config.env == (
+        "PATH=/bin",
+        "FOO=",
+        "A=2",
+        "x=1",
+        "y=2",
+    )
+    assert plan("FROM b\n", base=odd).stages[0].config.env == odd.runtime.env
+
+
+def test_ten_thousand_lines_are_planned() -> None:
+    text = "FROM b\n" + "".join(f"ENV A{number}=x\n" for number in range(3_000)) + "RUN x\n" * 3_000
+    (stage,) = plan(text + "COPY a b\n" * 4_000).stages
+    assert len(stage.steps) == 10_000 and len(stage.config.env) == 3_001
 
 
 def test_a_base_without_path_gets_the_default_one() -> None:
@@ -214,12 +236,29 @@ def test_healthcheck_none_and_maintainer() -> None:
 
 
 def test_history_is_written_as_docker_writes_it() -> None:
-    steps = plan('FROM b\nARG V=1\nRUN make\nENV A=b\nCMD ["a", "b"]\n').stages[0].steps
-    assert [step.history.created_by for step in steps] == [
-        "ARG V=1",
-        "RUN |1 V=1 /bin/sh -c make # buildkit",
+    text = """FROM b
+ARG V=1 U
+ARG A=a
+RUN make
+ENV A=b
+RUN ["x"]
+CMD ["a", "b"]
+SHELL ["/bin/sh", "-ec"]
+ONBUILD RUN y
+COPY --chown=1 \\
+  ["$A", "b c", "d/"]
+"""
+    steps = plan(text).stages[0].steps
+    assert [step.history and step.history.created_by for step in steps] == [
+        "ARG V=1 U",
+        "ARG A=a",
+        "RUN |3 V=1 U= A=a /bin/sh -c make # buildkit",
         "ENV A=b",
+        "RUN |3 V=1 U= A=b x # buildkit",
         'CMD ["a" "b"]',
+        "SHELL [/bin/sh -ec]",
+        None,
+        "COPY --chown=1 b b c d/ # buildkit",
     ]
 
 
