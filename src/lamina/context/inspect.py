@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
 
-from lamina.context.scan import Scan
+from lamina.context.ignore_file import load_rules
+from lamina.context.scan import Scan, open_root, scan
 from lamina.dockerfile.ignore import IgnoreRule, IgnoreRules
 from lamina.keys.filetree import FileRecord
 from lamina.keys.select import clean, lookup
 
 Fate = Literal["included", "excluded", "unreadable", "missing"]
+
+
+class Look(Struct, frozen=True):
+    """A context with its ignore rules and without them."""
+
+    rules: IgnoreRules | None
+    kept: Scan
+    everything: Scan
 
 
 class Reason(Struct, frozen=True):
@@ -32,6 +43,44 @@ class Usage(Struct, frozen=True):
     is_dir: bool
     files: int
     size: int
+
+
+def look(directory: Path, dockerfile: Path | None, *, whole: bool = True) -> Look:
+    """Walk a context both ways; without `whole` only as the rules have it, and `everything` is the same. `dockerfile`
+    may bring an ignore file of its own.
+
+    Raises BuildFailure `context-…` for an unusable directory or ignore file.
+    """
+    root = open_root(str(directory))
+    try:
+        rules = load_rules(directory, dockerfile)
+        kept = scan(root, rules)
+        return Look(rules, kept, scan(root) if whole and rules is not None else kept)
+    finally:
+        os.close(root)
+
+
+def place(directory: Path, path: str) -> str | None:
+    """A path as a user gives it, relative to the context, "" for the context itself; None if it leads out of it.
+
+    A relative path counts from the context, as in COPY; an absolute one is of this machine, and a link inside
+    the context is not followed.
+    """
+    if path.startswith("/"):
+        trimmed = path.rstrip("/") or "/"
+        parent, name = os.path.split(trimmed)
+        root = os.path.realpath(directory)
+        for real in (os.path.join(os.path.realpath(parent), name), os.path.realpath(trimmed)):
+            inner = os.path.relpath(real, root)
+            if inner != ".." and not inner.startswith("../"):
+                return "" if inner == "." else inner
+        return None
+    depth = 0
+    for part in path.split("/"):
+        depth += -1 if part == ".." else part not in ("", ".")
+        if depth < 0:
+            return None
+    return "/".join(clean(path))
 
 
 def why(scan: Scan, rules: IgnoreRules | None, path: str) -> Reason:
