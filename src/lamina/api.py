@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from lamina.cli import locate
+from lamina.cli.annotations import parse_annotations
 from lamina.cli.options import host_platform, platforms, reference, store_root
 from lamina.cli.outputs import export, parse_output
 from lamina.cli.wire import Workshop, workshop
@@ -20,6 +21,7 @@ from lamina.context.ignore_file import load_rules
 from lamina.context.reader import DirectoryContext
 from lamina.diagnostics import BuildFailure
 from lamina.engine.build import build as run_build
+from lamina.engine.forecast import Forecast, forecast
 from lamina.engine.request import BuildRequest, BuildResult
 from lamina.engine.world import World
 from lamina.events import Reporter
@@ -41,6 +43,7 @@ def build(
     target: str = "",
     platform: str | None = None,
     labels: Mapping[str, str] | None = None,
+    annotations: Sequence[str] = (),
     contexts: Mapping[str, str | os.PathLike[str]] | None = None,
     secrets: Mapping[str, bytes | os.PathLike[str] | Callable[[], bytes]] | None = None,
     ssh: Mapping[str, str | os.PathLike[str]] | None = None,
@@ -67,22 +70,23 @@ def build(
     `dockerfile` is a path (relative to the working directory; inside the context if that is no directory here), the
     file's bytes, or None for `Dockerfile` in the context. `platform` is one or several with commas; the result is that
     of this machine's if it is among them, with the `others` beside it. `contexts` are named ones as for
-    `--build-context`. `secrets` are bytes, a file, or a function that gives the bytes; `ssh` the sockets of agents.
-    `allow` holds entitlements such as `security.insecure`. `hosts` are (name, address), `shm_size` bytes. `ca_certs` is
-    `host` (RUN steps see the certificate bundle that the environment names), `none`, or a path. `jobs` is how many
-    steps may run at once. `cache_mount_root` is the folder of cache mounts (default: in the store). `outputs` are
-    written as for `lamina build -o`. `root` is the store's folder. `reporter` hears what happens. `after` is called
-    when an image of one platform is there, while the store and the context are still open; the command notes there
-    what a next build may rely on.
+    `--build-context`, `annotations` as for `--annotation`. `secrets` are bytes, a file, or a function that gives the
+    bytes; `ssh` the sockets of agents. `allow` holds entitlements such as `security.insecure`. `hosts` are (name,
+    address), `shm_size` bytes. `ca_certs` is `host` (RUN steps see the certificate bundle that the environment names),
+    `none`, or a path. `jobs` is how many steps may run at once. `cache_mount_root` is the folder of cache mounts
+    (default: in the store). `outputs` are written as for `lamina build -o`. `root` is the store's folder. `reporter`
+    hears what happens. `after` is called when an image of one platform is there, while the store and the context are
+    still open; the command notes there what a next build may rely on.
 
     Raises BuildFailure for everything that the user can mend.
     """
     located = None if locate.is_elsewhere(context) else locate.here(context, dockerfile)
     wanted = [parse_output(output) for output in outputs]
+    notes = parse_annotations(annotations)
     chosen = platforms(platform)
     mounts, environment = _certificates(ca_certs)
     with workshop(store_root(root), runtime) as shop, ExitStack() as held:
-        located = located or locate.fetched(os.fspath(context), dockerfile, shop, held)
+        located = located or locate.fetched(context, dockerfile, shop, held, build_args or {})
         named = locate.named_contexts(contexts or {}, shop, held)
         request = BuildRequest(
             build="",
@@ -90,7 +94,7 @@ def build(
             file=located.name,
             project=located.project,
             options=PlanOptions(
-                platform=chosen[-1],
+                platform=chosen[0],
                 build_platform=host_platform(),
                 build_args=dict(build_args or {}),
                 target=target,
@@ -113,17 +117,79 @@ def build(
             limits=tuple(limits),
             shm_size=shm_size,
         )
-        rules = load_rules(located.directory, located.path)
-        cache = shop.store.layout.root / "contexts"
-        reader = held.enter_context(closing(DirectoryContext(located.directory, rules=rules, cache=cache)))
+        reader = held.enter_context(closing(_reader(located, shop)))
         folder = Path(cache_mount_root) if cache_mount_root is not None else None
         world = shop.world(reader, named.readers, named.images, folder)
-        results = [_build_for(one, request, shop, world, reporter or Reporter()) for one in chosen]
+        built = {one: _build_for(one, request, shop, world, reporter or Reporter()) for one in _host_last(chosen)}
+        shop.store.images.only([str(tag) for tag in request.tags], [str(one) for one in chosen])
+        results, manifest = tuple(built.values()), None
         if after is not None and len(results) == 1:
             after(shop, reader, results[0])
         for output in wanted:
-            export(shop, [result.image_id for result in results], request.tags, output)
-        return replace(results[-1], others=tuple(results[:-1]))
+            images = [built[one].image_id for one in chosen]
+            manifest = export(shop, images, request.tags, output, notes) or manifest
+        return replace(results[-1], others=results[:-1], manifest=manifest)
+
+
+def plan(
+    context: str | os.PathLike[str] = ".",
+    *,
+    dockerfile: str | os.PathLike[str] | bytes | None = None,
+    build_args: Mapping[str, str] | None = None,
+    target: str = "",
+    platform: str | None = None,
+    contexts: Mapping[str, str | os.PathLike[str]] | None = None,
+    allow: Sequence[str] = (),
+    no_cache: bool = False,
+    no_cache_stages: Sequence[str] = (),
+    pull: bool = False,
+    network: str = "default",
+    hosts: Sequence[tuple[str, str]] = (),
+    root: str | os.PathLike[str] | None = None,
+    reporter: Reporter | None = None,
+) -> Forecast:
+    """Say what `build` would do with the same arguments, without doing it: no step runs, and no privilege is needed.
+
+    Images and contexts that are elsewhere are asked for as a build does. Raises BuildFailure.
+    """
+    located = None if locate.is_elsewhere(context) else locate.here(context, dockerfile)
+    with workshop(store_root(root)) as shop, ExitStack() as held:
+        located = located or locate.fetched(context, dockerfile, shop, held, build_args or {})
+        named = locate.named_contexts(contexts or {}, shop, held)
+        request = BuildRequest(
+            build="",
+            dockerfile=located.text,
+            file=located.name,
+            project=located.project,
+            options=PlanOptions(
+                platform=_host_last(platforms(platform))[-1],
+                build_platform=host_platform(),
+                build_args=dict(build_args or {}),
+                target=target,
+                contexts=named.values,
+                allow=frozenset(allow),
+            ),
+            no_cache=no_cache,
+            no_cache_stages=frozenset(no_cache_stages),
+            pull=pull,
+            network=network,
+            hosts=tuple(hosts),
+        )
+        reader = held.enter_context(closing(_reader(located, shop)))
+        return forecast(request, shop.world(reader, named.readers, named.images), reporter or Reporter())
+
+
+def _host_last(chosen: Sequence[Platform]) -> list[Platform]:
+    """In the order of building: a name that is asked for without a platform means what it was given last."""
+    host = host_platform()
+    return sorted(chosen, key=lambda one: one == host)
+
+
+def _reader(located: locate.Located, shop: Workshop) -> DirectoryContext:
+    if located.elsewhere:
+        return DirectoryContext(located.directory)
+    rules = load_rules(located.directory, located.path)
+    return DirectoryContext(located.directory, rules=rules, cache=shop.store.layout.root / "contexts")
 
 
 def _build_for(

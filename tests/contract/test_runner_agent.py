@@ -33,13 +33,15 @@ def agent(bench: Bench) -> Iterator[Path]:
     os.chown(folder, *bench.owner)
     as_owner = ["setpriv", f"--reuid={bench.owner[0]}", f"--regid={bench.owner[1]}", "--clear-groups"]
     environment = {**os.environ, "SSH_AUTH_SOCK": str(folder / "agent"), "HOME": str(folder)}
-    with subprocess.Popen([*as_owner, "ssh-agent", "-D", "-a", folder / "agent"], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [*as_owner, "ssh-agent", "-D", "-a", str(folder / "agent")], stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None
         process.stdout.readline()
         try:
             for command in (
-                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "the-key", "-f", folder / "key"],
-                ["ssh-add", "-q", folder / "key"],
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "the-key", "-f", str(folder / "key")],
+                ["ssh-add", "-q", str(folder / "key")],
             ):
                 subprocess.run([*as_owner, *command], env=environment, check=True)
             yield folder / "agent"

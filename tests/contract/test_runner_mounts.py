@@ -347,3 +347,16 @@ def test_a_place_that_cannot_be_made_is_named(bench: Bench) -> None:
 @pytest.mark.parametrize("target", ["/proc", "/proc/version", "/proc/sys/x", "/home/../proc/x"])
 def test_nothing_is_mounted_over_proc(bench: Bench, target: str) -> None:
     assert bench.run("true", mounts=(data(target, b""),)).failure == "runtime-mount-kind"
+
+
+@pytest.mark.parametrize("runtime", ["bwrap", "runc"])
+def test_one_mapped_user_id_is_enough_for_mounts_of_root(runtime: str) -> None:
+    with bench_of(runtime, rootless=True, sub_ids=False) as bench:
+        low = layer(bench, "low", {"f": "tree\n"})
+        mounts = (tree("/t", low, read_only=False), data("/s", b"data\n"), MountOrder("tmpfs", "/m"))
+        done, given = bench.perform(
+            bench.step("echo x >/t/new && echo y >/m/new && cat /t/f /s", mounts=mounts),
+            bench.step("true", mounts=(data("/s", b"", uid=5),)),
+        )
+        assert done.out.split() == ["tree", "data"], done
+        assert given.failure == "runtime-mount-owner"

@@ -42,13 +42,13 @@ RUN --mount=from=busybox,target=/image test -x /image/bin/sh && echo image >> /s
 
 def test_a_cache_folder_outlives_builds_and_no_cache(lamina: Command, tmp_path: Path) -> None:
     text = """FROM busybox
-RUN --mount=type=cache,target=/cache,mode=0700,uid=12 echo x >> /cache/log; cp /cache/log /log; stat -c %a:%u /cache > /s
+RUN --mount=type=cache,target=/c,mode=0700,uid=12 echo x >> /c/log; cp /c/log /log; stat -c %a:%u /c > /s
 """
     folder = project(tmp_path / "p", text)
     lamina.build(folder, "-t", "x").ok()
     assert lamina.build(folder).verdicts() == {}
     lamina.build(folder, "--no-cache", "-t", "x").ok()
-    assert lamina.run("run", "x", "sh", "-c", "cat /log /s; ls -d /cache").out == "x\nx\n700:12\n"
+    assert lamina.run("run", "x", "sh", "-c", "cat /log /s; ls -d /c").out == "x\nx\n700:12\n"
 
 
 def test_cache_folders_go_where_the_user_says(lamina: Command, tmp_path: Path) -> None:

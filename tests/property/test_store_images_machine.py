@@ -61,7 +61,7 @@ class Machine(RuleBasedStateMachine):
             del self.names[source]
         else:
             self.names = {name: held for name, held in self.names.items() if held != image}
-        assert gone == (image not in self.names.values())
+        assert gone == (() if image in self.names.values() else (image,))
         if gone:
             self.images.remove(image)
 

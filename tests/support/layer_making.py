@@ -134,9 +134,9 @@ def placement(
     dest: str,
     *groups: Selection,
     owner: tuple[int, int] | None = None,
-    mode: int | None = None,
+    chmod: str = "",
     unpack: bool = False,
     source: tuple[Path, ...] | None = None,
 ) -> Placement:
     """A placement whose destination is a directory if it ends with a slash, as the planner makes it."""
-    return Placement(dest.rstrip("/") or "/", dest.endswith("/"), groups, owner, "" if mode is None else f"{mode:o}", unpack, source)
+    return Placement(dest.rstrip("/") or "/", dest.endswith("/"), groups, owner, chmod, unpack, source)

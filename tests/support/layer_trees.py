@@ -69,8 +69,8 @@ def link(name: str, target: str) -> tuple[tarfile.TarInfo, bytes]:
     return entry(name, tarfile.SYMTYPE, linkname=target)
 
 
-def hard_link(name: str, target: str) -> tuple[tarfile.TarInfo, bytes]:
-    return entry(name, tarfile.LNKTYPE, linkname=target)
+def hard_link(name: str, target: str, **fields: Any) -> tuple[tarfile.TarInfo, bytes]:
+    return entry(name, tarfile.LNKTYPE, linkname=target, **fields)
 
 
 def directory(name: str, **fields: Any) -> tuple[tarfile.TarInfo, bytes]:

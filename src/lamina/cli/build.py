@@ -7,13 +7,13 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from lamina.cli.options import Parser, pairs
+from lamina.cli.options import Parser, pairs, reference
 from lamina.cli.progress import opened
 from lamina.diagnostics import BuildFailure
 from lamina.engine.request import BuildResult
@@ -29,7 +29,6 @@ _ABSENT = {
     "--provenance": "leave it out",
     "--sbom": "leave it out, and let a scanner read the image",
     "--attest": "leave it out",
-    "--annotation": "use --label, which is in the image's configuration",
     "--check": "leave it out",
     "--call": "leave it out",
     "--builder": "leave it out: there is no daemon to choose",
@@ -39,50 +38,61 @@ _ABSENT = {
 
 
 class _Absent(argparse.Action):
-    def __call__(self, _: object, __: object, ___: object, option: str | None = None) -> None:
-        raise BuildFailure(
-            "usage-not-there", f"lamina build has no {option} yet", hint=_ABSENT.get(option or "", "see the manual")
-        )
+    """A flag of `_ABSENT`; switching off what there is not is fine."""
+
+    def __call__(self, _: object, __: object, value: object, option: str | None = None) -> None:
+        if value != "false":
+            hint = _ABSENT[option or ""]
+            raise BuildFailure("usage-not-there", f"lamina build has no {option} yet", hint=hint)
 
 
 def configure(parser: Parser) -> None:
-    def add(name: str, *aliases: str, many: bool = False, **fields: Any) -> None:
-        if many:
-            fields |= {"action": "append", "default": []}
-        parser.add_argument(name, *aliases, **fields)
+    parser.usage = f"{parser.prog} [OPTION …] [CONTEXT]"
+    add: Callable[..., Any] = parser.add_argument
+
+    def many(name: str, *aliases: str, **fields: Any) -> None:
+        add(name, *aliases, action="append", default=[], **fields)
+
+    def group(title: str) -> Callable[..., Any]:
+        return parser.add_argument_group(title).add_argument
 
     context = "a directory, - (an archive or a Dockerfile on standard input), a git or http(s) address"
     add("context", nargs="?", default=".", metavar="CONTEXT", help=context)
+    add = group("what to build")
     add("-f", "--file", metavar="FILE", help="the Dockerfile (default: CONTEXT/Dockerfile; - = stdin)")
-    add("-t", "--tag", many=True, metavar="NAME", help="name of the image")
-    add("--build-arg", many=True, metavar="NAME=VALUE", help="value of an ARG")
+    many("--build-arg", metavar="NAME=VALUE", help="value of an ARG")
     add("--target", default="", metavar="STAGE", help="the stage to build (default: the last)")
-    output = "also write the image: oci, docker, tar or local"
-    add("-o", "--output", many=True, metavar="type=T,dest=PATH", help=output)
-    add("--platform", metavar="OS/ARCH,…", help="the platforms to build for (default: this machine's)")
-    add("--label", many=True, metavar="NAME=VALUE", help="label of the image")
+    many("--platform", metavar="OS/ARCH,…", help="the platforms to build for (default: this machine's)")
     named = "a named context: a directory, docker-image://, oci-layout://, target:, an address"
-    add("--build-context", many=True, metavar="NAME=WHERE", help=named)
-    add("--no-cache", action="store_true", help="run every step anew")
-    add("--no-cache-filter", many=True, metavar="STAGE", help="run a stage anew")
-    add("--cache-mount-root", metavar="DIR", help="the folder of cache mounts (default: in the store)")
-    add("--pull", action="store_true", help="ask the registry again what the base images are")
-    add("--secret", many=True, metavar="id=ID,src=FILE", help="a secret for RUN --mount=type=secret; or env=VARIABLE")
-    add("--ssh", many=True, metavar="ID[=SOCKET|KEY]", help="an agent for RUN --mount=type=ssh")
-    add("--allow", many=True, metavar="ENTITLEMENT", help="security.insecure, network.host")
-    add("--network", default="default", choices=("default", "host", "none"), help="network of RUN steps")
-    add("--add-host", many=True, metavar="NAME:ADDRESS", help="a name that RUN steps know")
-    add("--ulimit", many=True, metavar="NAME=SOFT:HARD", help="a limit of RUN steps, such as nofile=1024")
-    add("--shm-size", metavar="BYTES", help="size of /dev/shm in RUN steps, such as 128m")
-    certificates = "certificate bundle that RUN steps see (default: the one that the environment names)"
-    add("--ca-certs", default="host", metavar="host|none|PATH", help=certificates)
-    add("--runtime", default="auto", metavar="NAME", help="what runs steps: bwrap, runc, crun, youki")
-    add("--jobs", type=int, metavar="N", help="how many steps may run at once")
-    add("--progress", default="auto", choices=("auto", "tty", "plain", "rawjson"), help="how to report")
-    add("-q", "--quiet", action="store_true", help="print the image ID alone")
+    many("--build-context", metavar="NAME=WHERE", help=named)
+    add = group("the image")
+    many("-t", "--tag", metavar="NAME", help="name of the image")
+    many("--label", metavar="NAME=VALUE", help="label of the image")
+    many("--annotation", metavar="[index:]NAME=VALUE", help="annotation of the manifest (or the index) in an output")
+    many("-o", "--output", metavar="type=T,dest=PATH", help="also write the image: oci, docker, tar or local")
     add("--iidfile", metavar="FILE", help="write the image ID to a file")
     add("--metadata-file", metavar="FILE", help="write facts about the build to a file, as JSON")
     add("--load", action="store_true", help=argparse.SUPPRESS)  # the store is where images go anyway
+    add = group("the cache")
+    add("--no-cache", action="store_true", help="run every step anew")
+    many("--no-cache-filter", metavar="STAGE", help="run a stage anew")
+    add("--pull", action="store_true", help="ask the registry again what the base images are")
+    add("--cache-mount-root", metavar="DIR", help="the folder of cache mounts (default: in the store)")
+    add = group("what RUN steps are given")
+    many("--secret", metavar="id=ID,src=FILE", help="a secret for RUN --mount=type=secret; or id=ID,env=VARIABLE")
+    many("--ssh", metavar="ID[=SOCKET|KEY]", help="an agent for RUN --mount=type=ssh")
+    many("--allow", metavar="ENTITLEMENT", help="security.insecure, network.host")
+    add("--network", default="default", choices=("default", "host", "none"), help="their network")
+    many("--add-host", metavar="NAME:ADDRESS", help="a name that they know; host-gateway is this machine's address")
+    many("--ulimit", metavar="NAME=SOFT:HARD", help="a limit, such as nofile=1024")
+    add("--shm-size", metavar="BYTES", help="size of /dev/shm, such as 128m")
+    certificates = "certificate bundle that they see (default: the one that the environment names)"
+    add("--ca-certs", default="host", metavar="host|none|PATH", help=certificates)
+    add("--runtime", default="auto", metavar="NAME", help="what runs them: bwrap, runc, crun, youki")
+    add("--jobs", type=int, metavar="N", help="how many may run at once")
+    add = group("what is said")
+    add("--progress", default="auto", choices=("auto", "tty", "plain", "rawjson", "quiet"), help="how to report")
+    add("-q", "--quiet", action="store_true", help="print the image ID alone")
     for name in _ABSENT:
         add(name, nargs="?", action=_Absent, help=argparse.SUPPRESS)
 
@@ -92,13 +102,14 @@ def run(arguments: argparse.Namespace) -> int:
     from lamina.cli import outside
     from lamina.cli.remember import begin
 
+    quiet = arguments.quiet or arguments.progress == "quiet"
     memory = begin(arguments, os.environ, time.time_ns())
     dockerfile = sys.stdin.buffer.read() if arguments.file == "-" and arguments.context != "-" else arguments.file
     unknown = set(arguments.allow) - {"security.insecure", "network.host"}
     if unknown:
         raise BuildFailure("usage-bad-arguments", f"--allow: there is no entitlement {min(unknown)!r}")
     with (
-        opened(arguments.progress, quiet=arguments.quiet) as reporter,
+        opened(arguments.progress, quiet=quiet) as reporter,
         outside.agents(arguments.ssh, os.environ) as agents,
     ):
         result = build(
@@ -107,8 +118,9 @@ def run(arguments: argparse.Namespace) -> int:
             tags=arguments.tag,
             build_args=pairs(arguments.build_arg, "--build-arg", from_environment=True),
             target=arguments.target,
-            platform=arguments.platform,
+            platform=",".join(arguments.platform),
             labels=pairs(arguments.label, "--label"),
+            annotations=arguments.annotation,
             contexts=pairs(arguments.build_context, "--build-context"),
             secrets=outside.secrets(arguments.secret, os.environ),
             ssh=agents,
@@ -130,7 +142,7 @@ def run(arguments: argparse.Namespace) -> int:
             after=memory.note if memory is not None else None,
         )
     _write_files(arguments, result)
-    if arguments.quiet:
+    if quiet:
         print(result.image_id)
     elif isinstance(reporter, JsonReporter):
         for one in (*result.others, result):
@@ -154,12 +166,20 @@ def _ending(result: BuildResult, others: Sequence[BuildResult]) -> list[str]:
 
 def _write_files(arguments: argparse.Namespace, result: BuildResult) -> None:
     if arguments.iidfile:
-        Path(arguments.iidfile).write_text(result.image_id)
+        _write(arguments.iidfile, result.image_id.encode())
     if arguments.metadata_file:
         metadata = {
             "containerimage.config.digest": result.image_id,
-            "image.name": ",".join(arguments.tag),
+            **({"containerimage.digest": result.manifest} if result.manifest else {}),
+            "image.name": ",".join(str(reference(tag)) for tag in arguments.tag),
             "lamina.build.ref": result.build,
             "lamina.build.seconds": round(result.seconds, 3),
         }
-        Path(arguments.metadata_file).write_bytes(msgspec.json.format(msgspec.json.encode(metadata)))
+        _write(arguments.metadata_file, msgspec.json.format(msgspec.json.encode(metadata)))
+
+
+def _write(path: str, data: bytes) -> None:
+    try:
+        Path(path).write_bytes(data)
+    except OSError as error:
+        raise BuildFailure("image-output-failed", f"cannot write {path}", cause=error.strerror) from None

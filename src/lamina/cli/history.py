@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from lamina.cli.options import Parser, store_root
+from lamina.cli.stored import add_platform, stored
 from lamina.cli.wire import workshop
 from lamina.engine.job import chains_of
 from lamina.oci.config import decode_config
@@ -12,6 +13,7 @@ from lamina.report.words import columns, size
 
 
 def configure(parser: Parser) -> None:
+    add_platform(parser)
     parser.add_argument("image", metavar="IMAGE", help="a name or the beginning of an ID")
     parser.add_argument("--no-trunc", action="store_true", help="print whole instructions")
 
@@ -19,7 +21,7 @@ def configure(parser: Parser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints one line an instruction, the newest first, as `docker history` does."""
     with workshop(store_root(arguments.root)) as shop:
-        config = decode_config(shop.store.blobs.read(shop.store.images.resolve(arguments.image).id))
+        config = decode_config(shop.store.blobs.read(stored(shop, arguments.image, arguments).id))
         chains = iter(chains_of(config))
         rows = []
         for entry in config.history:

@@ -25,15 +25,16 @@ def run(arguments: argparse.Namespace) -> int:
             for image in images:
                 print(_short(image.id, arguments.no_trunc))
             return 0
-        table = [("REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE")]
+        table = [("REPOSITORY", "TAG", "IMAGE ID", "PLATFORM", "CREATED", "SIZE")]
         for image in images:
             table += _rows(shop, image, arguments.no_trunc)
     print("\n".join(columns(table)))
     return 0
 
 
-def _rows(shop: Workshop, image: Image, whole: bool) -> list[tuple[str, str, str, str, str]]:
-    facts = (_short(image.id, whole), age(time.time() - image.created), size(_size(shop, image)))
+def _rows(shop: Workshop, image: Image, whole: bool) -> list[tuple[str, str, str, str, str, str]]:
+    when = age(time.time() - image.created)
+    facts = (_short(image.id, whole), image.platform, when, size(_size(shop, image)))
     if not image.names:
         return [("<none>", "<none>", *facts)]
     rows = []

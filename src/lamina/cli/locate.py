@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from lamina.cli.wire import Workshop
 from lamina.context.ignore_file import load_rules
@@ -20,16 +21,20 @@ from lamina.ports import ContextReader, ImageSource
 
 Pathlike = str | os.PathLike[str]
 
+_WHERE = "it is a directory, docker-image://NAME, oci-layout://PATH, target:STAGE, or a git or http address"
+
 
 class Located(Struct, frozen=True):
     """A build's directory and its Dockerfile: the bytes, the name for messages, the path if it has one. `project` tells
-    apart the histories of different Dockerfiles in one store."""
+    apart the histories of different Dockerfiles in one store. `elsewhere`: the directory is a copy for this build, and
+    no ignore file counts, as in BuildKit."""
 
     directory: Path
     text: bytes
     name: str
     path: Path | None
     project: str
+    elsewhere: bool = False
 
 
 def is_elsewhere(context: Pathlike) -> bool:
@@ -51,31 +56,44 @@ def here(context: Pathlike, dockerfile: Pathlike | bytes | None) -> Located:
     return Located(directory, text, name, path, project)
 
 
-def fetched(context: str, dockerfile: Pathlike | bytes | None, shop: Workshop, held: ExitStack) -> Located:
+def fetched(
+    context: Pathlike,
+    dockerfile: Pathlike | bytes | None,
+    shop: Workshop,
+    held: ExitStack,
+    build_args: Mapping[str, str],
+) -> Located:
     """A context that is a stream (`-`) or an address: an archive, a repository, or a Dockerfile alone.
 
-    `dockerfile` is a path inside it. What was unpacked is deleted with `held`. Raises BuildFailure `fetch-…`,
-    `context-…`, `dockerfile-…`, `usage-bad-arguments`.
+    `dockerfile` is a path inside it, or an absolute one of this machine. What was unpacked is deleted with `held`.
+    Raises BuildFailure `fetch-…`, `context-…`, `dockerfile-…`, `usage-bad-arguments`.
     """
+    context = os.fspath(context)
     called = "standard input" if context == "-" else shown(context)
-    if isinstance(dockerfile, bytes) and context == "-":
+    keep_git_dir = build_args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", "").lower() in ("1", "t", "true")
+    if dockerfile == "-":
         raise BuildFailure("usage-bad-arguments", "the context and the Dockerfile cannot both come from standard input")
-    directory, alone = _tree(context, called, shop, held)
-    text = alone if alone is not None else dockerfile if isinstance(dockerfile, bytes) else None
-    if text is not None:
-        return Located(directory, text, "Dockerfile", None, f"{called}:Dockerfile")
-    path = directory / ("Dockerfile" if dockerfile is None or isinstance(dockerfile, bytes) else dockerfile)
-    if not path.resolve().is_relative_to(directory.resolve()):
-        raise BuildFailure("dockerfile-not-found", f"{dockerfile!s} leads out of the build context")
-    name = str(path.relative_to(directory)) if path.is_relative_to(directory) else str(path)
-    return Located(directory, _read(path, directory, name), name, path, f"{called}:{name}")
+    directory, text = _tree(context, called, shop, held, keep_git_dir)
+    name = "Dockerfile"
+    if isinstance(dockerfile, bytes):
+        text, name = dockerfile, "<stdin>"
+    elif dockerfile is not None and os.path.isabs(dockerfile):
+        text, name = _read(Path(dockerfile), directory), os.fspath(dockerfile)
+    elif text is None:
+        name = os.path.normpath(dockerfile or "Dockerfile")
+        if not (directory / name).resolve().is_relative_to(directory.resolve()):
+            raise BuildFailure("dockerfile-not-found", f"{name} leads out of the build context")
+        text = _read(directory / name, directory, name)
+    return Located(directory, text, name, None, f"{called}:{name}", elsewhere=True)
 
 
-def _tree(context: str, called: str, shop: Workshop, held: ExitStack) -> tuple[Path, bytes | None]:
+def _tree(
+    context: str, called: str, shop: Workshop, held: ExitStack, keep_git_dir: bool = False
+) -> tuple[Path, bytes | None]:
     """The context's directory; and the Dockerfile's bytes where the stream was nothing else."""
     remote = _remote(context)
     if isinstance(remote, GitSource):
-        return shop.fetcher.git(remote).root, None
+        return shop.fetcher.git(replace(remote, keep_git_dir=remote.keep_git_dir or keep_git_dir)).root, None
     from lamina.cli.archived_context import read_context
 
     _ = shop.rung  # ready to write owners and links, before there are threads
@@ -117,19 +135,33 @@ def named_contexts(given: Mapping[str, Pathlike], shop: Workshop, held: ExitStac
                 found.images = layouts
             found.values[name] = f"docker-image://{layouts.add(text)}"
         else:
-            directory = Path(text)
-            if _remote(text) is not None:
-                directory, alone = _tree(text, shown(text), shop, held)
-                if alone is not None:
-                    raise BuildFailure("context-bad-archive", f"--build-context {name}: {text} is no archive")
-            rules = load_rules(directory, None)
-            reader = DirectoryContext(directory, rules=rules, cache=shop.store.layout.root / "contexts")
+            reader = _reader(name, text, shop, held)
             held.callback(reader.close)
             found.values[name], found.readers[name] = "tree", reader
     return found
 
 
+def _reader(name: str, text: str, shop: Workshop, held: ExitStack) -> DirectoryContext:
+    if not text:
+        raise BuildFailure("usage-bad-arguments", f"--build-context {name}=: write where it is", hint=_WHERE)
+    if _remote(text) is not None:
+        directory, alone = _tree(text, shown(text), shop, held)
+        if alone is not None:
+            raise BuildFailure("context-bad-archive", f"--build-context {name}: {shown(text)} is no archive")
+        return DirectoryContext(directory)
+    directory = Path(text)
+    if not directory.is_dir():
+        raise BuildFailure("context-not-found", f"--build-context {name}: there is no directory {text!r}", hint=_WHERE)
+    rules = load_rules(directory, None)
+    return DirectoryContext(directory, rules=rules, cache=shop.store.layout.root / "contexts")
+
+
 def _remote(text: str) -> HttpSource | GitSource | None:
+    if os.path.isdir(text):
+        return None
+    if text.startswith("github.com/"):  # a git address that Docker has always known
+        address, mark, rest = text.partition("#")
+        text = f"https://{address.removesuffix('.git')}.git{mark}{rest}"
     try:
         return remote_source(text)
     except ValueError as error:

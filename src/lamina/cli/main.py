@@ -17,6 +17,7 @@ from lamina.diagnostics import BuildFailure, exit_code
 #: Command → (module, what `lamina --help` says of it), in the order of that page.
 COMMANDS: dict[str, tuple[str, str]] = {
     "build": ("build", "build an image from a Dockerfile"),
+    "plan": ("plan", "say what a build would rebuild, why, and how long it would take"),
     "images": ("images", "list images"),
     "inspect": ("inspect", "show an image's configuration as JSON"),
     "history": ("history", "show an image's layers and instructions"),
@@ -27,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("importing", "make an image from a root file system's tar"),
     "load": ("load", "load images from an archive (docker save, OCI layout)"),
     "save": ("save", "write images to an archive"),
+    "context": ("context", "show what is in a build context, which rule decided, what it weighs"),
     "cache": ("cache", "show, prune and verify what the store holds"),
     "doctor": ("doctor", "say what works on this machine, and what mends the rest"),
 }

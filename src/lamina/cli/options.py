@@ -30,10 +30,20 @@ class Parser(argparse.ArgumentParser):
         raise BuildFailure("usage-bad-arguments", message, hint=hint)
 
 
+class _Formatter(argparse.HelpFormatter):
+    """Most options on one line each."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=36)
+
+
 def make_parser(command: str, description: str) -> Parser:
     """The parser of one command with the options that all have."""
     parser = Parser(
-        prog=f"lamina {command}", description=description[:1].upper() + description[1:] + ".", allow_abbrev=False
+        prog=f"lamina {command}",
+        description=description[:1].upper() + description[1:] + ".",
+        allow_abbrev=False,
+        formatter_class=_Formatter,
     )
     parser.add_argument("--root", metavar="DIR", help="the store (default: $LAMINA_ROOT, else the user's data folder)")
     return parser
@@ -71,23 +81,21 @@ def host_platform() -> Platform:
 
 
 def platforms(text: str | None) -> tuple[Platform, ...]:
-    """A --platform value, by default the host's; this machine's comes last. Raises BuildFailure `usage-platform`."""
+    """The platforms of a --platform value, each once, by default the host's. Raises BuildFailure `usage-platform`."""
     host = host_platform()
     if not text:
         return (host,)
     try:
-        found = dict.fromkeys(parse_platform(each.strip(), default=host) for each in text.split(","))
+        return tuple(dict.fromkeys(parse_platform(each, default=host) for each in text.split(",")))
     except ValueError as error:
         raise BuildFailure("usage-platform", str(error)) from None
-    # The name of an image leads to the platform that was built last, and people here run their own.
-    return tuple(sorted(found, key=lambda each: each == host))
 
 
 def platform(text: str | None) -> Platform:
     """One --platform value, by default the host's. Raises BuildFailure `usage-platform`."""
     found = platforms(text)
     if len(found) > 1:
-        raise BuildFailure("usage-platform", "this takes one platform")
+        raise BuildFailure("usage-platform", f"one platform is wanted here, and {text!r} names several")
     return found[0]
 
 

@@ -1,16 +1,17 @@
-"""`-o`: reading what is asked for, and writing an image in that form."""
+"""`-o`: reading what is asked for, and writing an image, or one for each of several platforms, in that form."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from msgspec import Struct
 
+from lamina.cli.annotations import Annotations
 from lamina.cli.wire import Workshop
 from lamina.diagnostics import BuildFailure
 from lamina.digest import Digest
@@ -18,11 +19,14 @@ from lamina.oci.config import decode_config
 from lamina.oci.reference import Reference
 
 _TYPES = ("oci", "docker", "tar", "local")
-_ATTRIBUTES = frozenset({"type", "dest", "name", "compression", "compression-level", "tar", "oci-mediatypes"})
+_ATTRIBUTES = frozenset(
+    {"type", "dest", "name", "compression", "compression-level", "tar", "oci-mediatypes", "platform-split"}
+)
 
 
 class Output(Struct, frozen=True):
-    """One `-o`. `dest` is a path, `-` for standard output; `level` None for the compression's own default."""
+    """One `-o`. `dest` is a path, `-` for standard output; `level` None for the compression's own default. `split` is
+    whether files lie in a directory for their platform; None: if there are several."""
 
     type: str
     dest: str
@@ -31,6 +35,7 @@ class Output(Struct, frozen=True):
     level: int | None = None
     as_tar: bool = True
     docker_types: bool = False
+    split: bool | None = None
 
 
 def parse_output(text: str) -> Output:
@@ -64,61 +69,75 @@ def parse_output(text: str) -> Output:
         level=int(level) if level else None,
         as_tar=values.get("tar", "true") != "false",
         docker_types=values.get("oci-mediatypes", "false" if kind == "docker" else "true") == "false",
+        split=values["platform-split"] != "false" if "platform-split" in values else None,
     )
 
 
-def export(shop: Workshop, images: Sequence[Digest], tags: Sequence[Reference], output: Output) -> None:
-    """Write an image of the store, or the images of several platforms: as one index, or a folder each.
+def export(
+    shop: Workshop, images: Sequence[Digest], tags: Sequence[Reference], output: Output, annotations: Annotations
+) -> Digest | None:
+    """Write an image of the store, or the images of several platforms: as one index, or a directory each. Returns the
+    digest of the manifest or index, if there is one.
 
-    Raises BuildFailure `image-…`, `store-…`, `usage-output`.
+    Raises BuildFailure `image-…`, `store-…`, `usage-…`.
     """
-    names = output.names or tuple(str(tag) for tag in tags)
-    match output.type:
-        case "local" if len(images) == 1:
-            _to_directory(shop, images[0], Path(output.dest))
-        case "local":
-            for image in images:
-                platform = decode_config(shop.store.blobs.read(image)).platform
-                _to_directory(shop, image, Path(output.dest) / str(platform).replace("/", "_"))
-        case "tar" if len(images) == 1:
-            _to_tar(shop, images[0], output.dest)
-        case "tar":
-            raise BuildFailure(
-                "usage-output", "a tar holds the files of one platform", hint="write type=local or type=oci"
-            )
-        case _:
-            _to_archive(shop, [(images, names)], output)
+    if output.type in ("oci", "docker"):
+        names = output.names or tuple(str(tag) for tag in tags)
+        return _to_archive(shop, [(images, names)], output, annotations)[0]
+    split = output.split if output.split is not None else len(images) > 1
+    folders = {image: _folder(shop, image) if split else "" for image in images}
+    if output.type == "tar":
+        _to_tar(shop, folders, output.dest)
+    else:
+        for image, folder in folders.items():
+            _to_directory(shop, image, Path(output.dest) / folder)
+    return None
 
 
 def save(shop: Workshop, images: Sequence[tuple[Digest, tuple[str, ...]]], output: Output) -> None:
     """Write several images into one archive."""
-    _to_archive(shop, [((image,), names) for image, names in images], output)
+    _to_archive(shop, [((image,), names) for image, names in images], output, Annotations())
 
 
-def _to_archive(shop: Workshop, images: Sequence[tuple[Sequence[Digest], tuple[str, ...]]], output: Output) -> None:
+def _folder(shop: Workshop, image: Digest) -> str:
+    """The directory that an image's files get beside those of other platforms: `linux_arm64`, as BuildKit has it."""
+    return str(decode_config(shop.store.blobs.read(image)).platform).replace("/", "_")
+
+
+def _to_archive(
+    shop: Workshop,
+    images: Sequence[tuple[Sequence[Digest], tuple[str, ...]]],
+    output: Output,
+    annotations: Annotations,
+) -> list[Digest]:
     from lamina.cli.shipping import Shipper
     from lamina.image.archivesinks import DirectorySink, TarSink
     from lamina.image.dockerarchive import write_docker_archive
     from lamina.image.ocilayout import write_layout
 
-    shipper = Shipper(shop, output.compression, output.level, docker=output.docker_types)
-    named = [shipper.image(each[0], names) if len(each) == 1 else shipper.index(each, names) for each, names in images]
+    shipper = Shipper(shop, output.compression, output.level, docker=output.docker_types, annotations=annotations)
+    named = [shipper.named(each, names) for each, names in images]
     write = write_docker_archive if output.type == "docker" else write_layout
     if not output.as_tar:
         write(DirectorySink(Path(output.dest)), named, shipper)
-        return
-    with _opened(output.dest) as stream:
-        sink = TarSink(stream.write)
-        write(sink, named, shipper)
-        sink.close()
+    else:
+        with _opened(output.dest) as stream:
+            sink = TarSink(stream.write)
+            write(sink, named, shipper)
+            sink.close()
+    return [each.root.digest for each in named]
 
 
-def _to_tar(shop: Workshop, image: Digest, dest: str) -> None:
-    from lamina.image.flatten import flatten_to_tar
+def _to_tar(shop: Workshop, folders: Mapping[Digest, str], dest: str) -> None:
+    from lamina.image.flatten import flatten_several_to_tar
 
-    layers, namespace = shop.layers_of(image), shop.rung.xattr
+    if len(set(folders.values())) < len(folders):
+        raise BuildFailure(
+            "usage-output", "one tar cannot hold the files of several platforms unsplit", hint="drop platform-split"
+        )
+    stacks = {folder: shop.layers_of(image) for image, folder in folders.items()}
     with _opened(dest) as stream:
-        flatten_to_tar(layers, stream.write, namespace)
+        flatten_several_to_tar(stacks, stream.write, shop.rung.xattr)
 
 
 def _to_directory(shop: Workshop, image: Digest, dest: Path) -> None:

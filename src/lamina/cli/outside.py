@@ -6,12 +6,14 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from lamina.diagnostics import BuildFailure
 from lamina.ports import Limit
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_HOST = re.compile(r"[A-Za-z0-9._-]+")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)(?:i?b)?\Z", re.IGNORECASE)
 
 
@@ -39,9 +41,10 @@ def _secret(text: str, environment: Mapping[str, str]) -> tuple[str, Callable[[]
         value = environment[variable].encode("utf-8", "surrogateescape")
         return name, lambda: value
     file = Path(path)
-    if not file.is_file():
+    if not file.exists() or file.is_dir():
         raise _bad(f"--secret id={name}: there is no file {path!r}", "pass src=FILE or env=VARIABLE")
-    return name, lambda: _read(name, file)
+    # Read once: it may be a pipe, as in `src=<(command)`.
+    return name, cache(lambda: _read(name, file))
 
 
 def _read(name: str, file: Path) -> bytes:
@@ -126,26 +129,44 @@ def hosts(values: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
     Raises BuildFailure `usage-bad-arguments`.
     """
-    found = []
-    for value in values:
-        name, mark, address = value.partition("=") if "=" in value else value.partition(":")
-        address = address.strip("[]")
-        address = "127.0.0.1" if address == "host-gateway" else address
-        if not mark or not name or not re.fullmatch(r"[0-9A-Fa-f.:]+(%\w+)?", address):
-            raise BuildFailure("usage-bad-arguments", f"--add-host {value!r}: write NAME:ADDRESS, such as db:10.0.0.7")
-        found.append((name, address))
-    return tuple(found)
+    return tuple(_host(value) for value in values)
+
+
+def _host(text: str) -> tuple[str, str]:
+    import ipaddress
+
+    name, _, address = text.partition("=") if "=" in text else text.partition(":")
+    address = "127.0.0.1" if address == "host-gateway" else address.removeprefix("[").removesuffix("]")
+    try:
+        ipaddress.ip_address(address)
+        # It becomes a line of /etc/hosts.
+        if not _HOST.fullmatch(name):
+            raise ValueError
+    except ValueError:
+        raise BuildFailure(
+            "usage-bad-arguments", f"--add-host {text!r}: write NAME:ADDRESS, such as db:10.0.0.7"
+        ) from None
+    return name, address
 
 
 def limits(values: Sequence[str]) -> tuple[Limit, ...]:
     """`NAME=SOFT[:HARD]`. Raises BuildFailure `usage-bad-arguments`."""
+    if not values:
+        return ()
+    from lamina.runtime.limits import NAMES
+
     found = []
     for value in values:
         match = re.fullmatch(r"([a-z]+)=(-1|\d+)(?::(-1|\d+))?", value)
         if match is None:
             raise BuildFailure("usage-bad-arguments", f"--ulimit {value!r}: write NAME=SOFT:HARD, such as nofile=1024")
-        soft = int(match[2])
-        found.append(Limit(match[1], soft, int(match[3]) if match[3] else soft))
+        limit = Limit(match[1], int(match[2]), int(match[3] or match[2]))
+        if limit.name not in NAMES:
+            hint = f"there are {', '.join(NAMES)}"
+            raise BuildFailure("usage-bad-arguments", f"--ulimit {value!r}: there is no such limit", hint=hint)
+        if limit.hard >= 0 and not 0 <= limit.soft <= limit.hard:
+            raise BuildFailure("usage-bad-arguments", f"--ulimit {value!r}: the soft limit is above the hard one")
+        found.append(limit)
     return tuple(found)
 
 

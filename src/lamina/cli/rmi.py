@@ -20,6 +20,6 @@ def run(arguments: argparse.Namespace) -> int:
             by_name = text.removeprefix("sha256:") not in image.id
             for name in [text] if by_name else image.names:
                 print(f"Untagged: {name}")
-            if gone:
-                print(f"Deleted: {image.id}")
+            for each in gone:
+                print(f"Deleted: {each}")
     return 0

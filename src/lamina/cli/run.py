@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from lamina.cli.options import Parser, pairs, store_root
+from lamina.cli.stored import add_platform, stored
 from lamina.cli.wire import workshop
 from lamina.diagnostics import BuildFailure
 from lamina.oci.config import RuntimeConfig, decode_config
@@ -25,6 +26,7 @@ def configure(parser: Parser) -> None:
     parser.add_argument("--entrypoint", metavar="PROGRAM", help="instead of the image's ENTRYPOINT")
     parser.add_argument("--network", default="host", choices=("host", "none"), help="network (default: host)")
     parser.add_argument("--runtime", default="auto", metavar="NAME", help="what runs it: bwrap, runc, crun, youki")
+    add_platform(parser)
     parser.add_argument("image", metavar="IMAGE", help="a name or the beginning of an ID")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND", help="instead of the image's CMD")
 
@@ -32,7 +34,7 @@ def configure(parser: Parser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Runs in the foreground and returns the command's exit status; the container's files are gone afterwards."""
     with workshop(store_root(arguments.root), arguments.runtime) as shop:
-        image = shop.store.images.resolve(arguments.image)
+        image = stored(shop, arguments.image, arguments)
         config = decode_config(shop.store.blobs.read(image.id))
         layers = shop.layers_of(image.id)
         tools = shop.start()

@@ -6,10 +6,12 @@ import argparse
 
 from lamina.cli.options import Parser, store_root
 from lamina.cli.outputs import Output, save
+from lamina.cli.stored import add_platform, stored
 from lamina.cli.wire import workshop
 
 
 def configure(parser: Parser) -> None:
+    add_platform(parser)
     parser.add_argument("image", nargs="+", metavar="IMAGE", help="a name or the beginning of an ID")
     parser.add_argument("-o", "--output", default="-", metavar="FILE", help="the archive (default: standard output)")
     parser.add_argument("--format", default="docker", choices=("docker", "oci"), help="for docker load, or OCI layout")
@@ -19,6 +21,6 @@ def configure(parser: Parser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     output = Output(arguments.format, arguments.output, (), arguments.compression, docker_types=False)
     with workshop(store_root(arguments.root)) as shop:
-        found = [shop.store.images.resolve(text) for text in arguments.image]
+        found = [stored(shop, text, arguments) for text in arguments.image]
         save(shop, [(image.id, image.names) for image in found], output)
     return 0

@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from msgspec.structs import replace
 
+from lamina.cli.annotations import Annotations
 from lamina.cli.wire import Workshop
 from lamina.diagnostics import BuildFailure
 from lamina.digest import ChainID, DiffID, Digest
@@ -24,17 +25,34 @@ from lamina.oci.mediatypes import layer_compression, layer_media_type
 class Shipper:
     """Makes what an archive or a registry needs of images; a `BlobSource` over the store."""
 
-    def __init__(self, shop: Workshop, compression: str = "gzip", level: int | None = None, *, docker: bool = False):
+    def __init__(
+        self,
+        shop: Workshop,
+        compression: str = "gzip",
+        level: int | None = None,
+        *,
+        docker: bool = False,
+        annotations: Annotations | None = None,
+    ) -> None:
         self._shop = shop
         self._compression = compression
         self._level = level
         self._docker = docker
+        self._annotations = annotations or Annotations()
 
     def open_blob(self, digest: Digest) -> BinaryIO:
         return self._shop.store.blobs.open(digest)
 
-    def image(self, image_id: Digest, names: tuple[str, ...]) -> NamedImage:
-        """An image's manifest, put into the store with all layer blobs that were missing there."""
+    def named(self, images: Sequence[Digest], names: tuple[str, ...]) -> NamedImage:
+        """An image's manifest, put into the store with all layer blobs that were missing there; with several images,
+        one index over theirs. Raises BuildFailure `usage-bad-arguments` for annotations that have no place."""
+        if len(images) > 1:
+            return NamedImage(self._index(images), names)
+        if self._annotations.index:
+            raise BuildFailure("usage-bad-arguments", "--annotation index:…: an image of one platform has no index")
+        return NamedImage(self._manifest(images[0]), names)
+
+    def _manifest(self, image_id: Digest) -> Descriptor:
         store = self._shop.store
         raw = store.blobs.read(image_id)
         config = decode_config(raw)
@@ -44,19 +62,18 @@ class Shipper:
         )
         kind = mediatypes.DOCKER_MANIFEST if self._docker else mediatypes.OCI_MANIFEST
         config_type = mediatypes.DOCKER_CONFIG if self._docker else mediatypes.OCI_CONFIG
-        manifest = Manifest(2, kind, Descriptor(config_type, image_id, len(raw)), layers)
-        encoded = encode_manifest(manifest)
-        return NamedImage(Descriptor(kind, store.blobs.put(encoded), len(encoded)), names)
+        config_descriptor = Descriptor(config_type, image_id, len(raw))
+        encoded = encode_manifest(Manifest(2, kind, config_descriptor, layers, self._annotations.manifest))
+        return Descriptor(kind, store.blobs.put(encoded), len(encoded))
 
-    def index(self, images: Sequence[Digest], names: tuple[str, ...]) -> NamedImage:
-        """One index over the images of several platforms, put into the store."""
+    def _index(self, images: Sequence[Digest]) -> Descriptor:
         entries = []
         for image_id in images:
             config = decode_config(self._shop.store.blobs.read(image_id))
-            entries.append(replace(self.image(image_id, ()).root, platform=config.platform))
+            entries.append(replace(self._manifest(image_id), platform=config.platform))
         kind = mediatypes.DOCKER_INDEX if self._docker else mediatypes.OCI_INDEX
-        encoded = encode_manifest(Index(2, tuple(entries), kind))
-        return NamedImage(Descriptor(kind, self._shop.store.blobs.put(encoded), len(encoded)), names)
+        encoded = encode_manifest(Index(2, tuple(entries), kind, self._annotations.index))
+        return Descriptor(kind, self._shop.store.blobs.put(encoded), len(encoded))
 
     def _layer(self, chain: ChainID, diff_id: DiffID) -> Descriptor:
         """The blob of a layer: one that exists is used as it is, whatever its compression; else it is made once."""

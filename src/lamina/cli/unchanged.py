@@ -37,7 +37,7 @@ _VALUED = frozenset(
 #: What is asked of the index when a memo is written and again before it is used; the answers must be equal.
 QUERIES = {
     "base": "SELECT image, manifest FROM tags JOIN images ON id = image WHERE name = ? AND tags.platform = ?",
-    "tag": "SELECT image, platform FROM tags WHERE name = ? ORDER BY tagged DESC LIMIT 1",
+    "tag": "SELECT image, platform FROM tags WHERE name = ? ORDER BY platform",
     "image": "SELECT platform, manifest FROM images WHERE id = ?",
     "blob": "SELECT size FROM blobs WHERE digest = ?",
     # All records that a look-up would see: a newer one would be used instead.
@@ -78,7 +78,7 @@ def qualify(words: Sequence[str], environment: Mapping[str, str]) -> tuple[str, 
 
     The memo is found by the words themselves, so this reads no more of them than it must.
     """
-    given, contexts, quiet, progress = "", 0, False, "auto"
+    given, contexts, platforms, quiet, progress = "", 0, 0, False, "auto"
     rest = iter(words)
     for word in rest:
         name, equals, value = word.partition("=")
@@ -87,8 +87,8 @@ def qualify(words: Sequence[str], environment: Mapping[str, str]) -> tuple[str, 
             continue
         if not word.startswith("-"):
             contexts += 1
-            if not word or "://" in word or "@" in word:  # what lies elsewhere changes unseen
-                return None
+            if not word or "://" in word or "@" in word or word.startswith("github.com/"):
+                return None  # what lies elsewhere changes unseen
             continue
         if name not in _VALUED or (equals and not name.startswith("--")):
             return None
@@ -96,11 +96,10 @@ def qualify(words: Sequence[str], environment: Mapping[str, str]) -> tuple[str, 
             value = next(rest, "-")
         if value.startswith("-") or (name == "--build-arg" and "=" not in value):
             return None
-        if name == "--platform" and "," in value:
-            return None
+        platforms += value.count(",") + 1 if name == "--platform" else 0
         given = value if name == "--root" else given
         progress = value if name == "--progress" else progress
-    if contexts > 1 or progress not in ("auto", "plain"):
+    if contexts > 1 or platforms > 1 or progress not in ("auto", "plain"):
         return None
     if not quiet and progress == "auto" and sys.stderr.isatty():
         return None

@@ -158,10 +158,6 @@ class LateRunner:
         return self._chosen().name
 
     def run(self, spec: RunSpec, output: Callable[[int, bytes], None]) -> int:
-        from lamina.runtime.foreign import check
-
-        if spec.architecture:
-            check(spec.architecture, spec.work.scratch)
         return self._chosen().run(spec, output)
 
     def stop(self) -> None:

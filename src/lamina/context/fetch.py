@@ -6,108 +6,55 @@ garbage collection goes by.
 
 from __future__ import annotations
 
-import fcntl
-import os
-import stat
+import errno
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from hashlib import file_digest
 from pathlib import Path
 
-import msgspec
-
-from lamina.keys.filetree import FileRecord, kind_of
+from lamina.context.downloading import Bounds
+from lamina.diagnostics import BuildFailure
 from lamina.plan.steps import GitSource, HttpSource
 from lamina.ports import Fetched
 
-_Row = tuple[bytes, str, int, int, str, bytes]
-
 
 class Downloads:
-    """Implements `ports.Fetcher` below `root`, which is made when it is needed. `environ` is the caller's: proxies,
-    certificates, the agent."""
+    """Implements `ports.Fetcher` below `root`, which is made when it is needed. `agent` is the user agent; `environ`
+    the caller's environment: proxies, certificates, the ssh agent, git's credential helpers."""
 
-    def __init__(self, root: Path, agent: str, environ: Mapping[str, str]) -> None:
-        self._root = root
+    def __init__(self, root: Path, agent: str, environ: Mapping[str, str], bounds: Bounds | None = None) -> None:
+        self._root = root.absolute()
         self._agent = agent
         self._environ = environ
+        self._bounds = bounds or Bounds()
 
     def http(self, source: HttpSource) -> Fetched:
-        """See `ports.Fetcher`. Raises BuildFailure `fetch-…`, `store-full`."""
+        """See `ports.Fetcher`. Raises BuildFailure `fetch-…`, `store-full`, `store-io`."""
         from lamina.context.http import download
+        from lamina.context.httpclient import Client
 
-        self._root.mkdir(parents=True, exist_ok=True)
-        return download(source, self._root, self._agent, self._environ)
+        with self._usable():
+            return download(source, self._root, Client(self._agent, self._environ, self._bounds), self._bounds)
 
     def git(self, source: GitSource) -> Fetched:
-        """See `ports.Fetcher`. Raises BuildFailure `fetch-…`."""
+        """See `ports.Fetcher`. Raises BuildFailure `fetch-…`, `store-full`, `store-io`."""
         from lamina.context.git import checkout
+        from lamina.context.gitprogram import Git
 
-        self._root.mkdir(parents=True, exist_ok=True)
-        return checkout(source, self._root, self._environ)
+        with self._usable():
+            return checkout(source, self._root, Git(source.url, self._root, self._environ, self._bounds))
 
-
-@contextmanager
-def alone(lock: Path) -> Iterator[None]:
-    """Hold a lock file: one process at a time, and the kernel lets go of it when its holder dies."""
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        os.utime(descriptor)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def describe(root: Path) -> tuple[FileRecord, ...]:
-    """All that is below a directory, sorted by path, digested, owned by root."""
-    found: list[FileRecord] = []
-    waiting = [""]
-    while waiting:
-        above = waiting.pop()
-        with os.scandir(root / above) as entries:
-            for entry in entries:
-                record = _record(entry, f"{above}/{entry.name}" if above else entry.name)
-                found.append(record)
-                if record.kind == "dir":
-                    waiting.append(record.path)
-    return tuple(sorted(found, key=lambda record: record.path))
-
-
-def _record(entry: os.DirEntry[str], path: str) -> FileRecord:
-    info = entry.stat(follow_symlinks=False)
-    kind = kind_of(info.st_mode)
-    mode = stat.S_IMODE(info.st_mode)
-    if kind == "link":
-        return FileRecord(path, kind, mode, target=os.readlink(entry.path))
-    if kind != "file":
-        return FileRecord(path, kind, mode)
-    with Path(entry.path).open("rb") as stream:
-        return FileRecord(path, kind, mode, info.st_size, file_digest(stream, "sha256").hexdigest())
-
-
-def remember(records: tuple[FileRecord, ...], at: Path) -> None:
-    """Write a tree's records down, so that it is not read again."""
-    rows: list[_Row] = [
-        (os.fsencode(one.path), one.kind, one.mode, one.size, one.content, os.fsencode(one.target)) for one in records
-    ]
-    at.write_bytes(msgspec.msgpack.encode(rows))
-
-
-def recall(at: Path) -> tuple[FileRecord, ...]:
-    """What `remember` wrote. Raises OSError, ValueError."""
-    rows = msgspec.msgpack.decode(at.read_bytes(), type=list[_Row])
-    return tuple(
-        msgspec.convert(
-            {
-                "path": os.fsdecode(path),
-                "kind": kind,
-                "mode": mode,
-                "size": size,
-                "content": content,
-                "target": os.fsdecode(target),
-            },
-            FileRecord,
-        )
-        for path, kind, mode, size, content, target in rows
-    )
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+            yield
+        except OSError as error:
+            cause = f"{error.strerror or error}: {self._root}"
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise BuildFailure(
+                    "store-full",
+                    "no space left for what is fetched",
+                    cause=cause,
+                    hint="make room with `lamina cache prune`, or choose a larger disk with --root",
+                ) from error
+            raise BuildFailure("store-io", "what is fetched cannot be kept", cause=cause) from error

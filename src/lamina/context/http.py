@@ -2,222 +2,80 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
-import ssl
+import re
 import time
-from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
+from calendar import timegm
+from email.utils import parsedate
 from pathlib import Path
 from tempfile import mkdtemp
+from urllib.parse import unquote, urlsplit
 
 import msgspec
-import urllib3
 from msgspec import Struct
-from urllib3.exceptions import HTTPError, MaxRetryError, SSLError
-from urllib3.util import Timeout, make_headers, parse_url
 
-from lamina.context.fetch import alone
+from lamina.context.downloading import Bounds, alone, without_user
+from lamina.context.httpclient import Answer, Client, Trouble
 from lamina.diagnostics import BuildFailure
 from lamina.keys.filetree import FileRecord
 from lamina.plan.remote import shown
 from lamina.plan.steps import HttpSource
-from lamina.ports import Fetched, Limits
+from lamina.ports import Fetched
 
 _MODE = 0o600
-_CHUNK = 1 << 18
-#: Waits before each further attempt, in seconds.
-_PAUSES = (0.3, 1.0, 3.0)
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-#: What BuildKit calls a file whose address has no name.
+#: What BuildKit calls a file whose address has no name; here also one with a name that no file can have.
 _UNNAMED = "__unnamed__"
+_MAX_NAME = 255
+_SHA256 = re.compile(r"sha256:([0-9a-f]{64})\Z")
 
 
 class _Known(Struct):
-    """What was fetched of an address the last time. `folder` is the download, `name` the file in it."""
+    """A file that was fetched: its name (as the file system has it), digest and size, and what the server gave to ask
+    for it again."""
 
-    folder: str
-    name: str
+    raw_name: bytes
     digest: str
     size: int
     etag: str = ""
     last_modified: str = ""
 
+    @property
+    def name(self) -> str:
+        return os.fsdecode(self.raw_name)
 
-def download(source: HttpSource, root: Path, agent: str, environ: Mapping[str, str]) -> Fetched:
-    """Have the file of an address below `root`. Raises BuildFailure `fetch-not-found`, `fetch-failed`,
-    `fetch-checksum-mismatch`, `fetch-too-large`, `store-full`."""
+    @property
+    def folder(self) -> str:
+        """Below the root, where the file is alone. Its name is in there as a hash, for it may be as long as can be."""
+        return f"file-{self.digest.partition(':')[2]}-{_hex(self.name)[:8]}"
+
+
+def download(source: HttpSource, root: Path, client: Client, bounds: Bounds) -> Fetched:
+    """Have the file of an address below `root`. Raises OSError, and BuildFailure `fetch-not-found`, `fetch-failed`,
+    `fetch-checksum-mismatch`, `fetch-too-large`."""
     memory = root / f"url-{_hex(source.url)}.json"
     with alone(memory.with_suffix(".lock")):
-        known = _recall(memory, root)
-        if known is not None and known.digest == source.checksum:
-            return _found(known, root)
-        try:
-            known = _ask(source, known, root, agent, environ)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise BuildFailure(
-                    "store-full", f"no room for {shown(source.url)}", hint="make room with `lamina cache prune`"
-                ) from error
-            raise
-        memory.write_bytes(msgspec.json.encode(known))
-        return _found(known, root)
-
-
-def _ask(source: HttpSource, known: _Known | None, root: Path, agent: str, environ: Mapping[str, str]) -> _Known:
-    headers = {"User-Agent": agent, "Accept-Encoding": "identity"}
-    if known is not None and source.checksum in ("", known.digest):
-        if known.etag:
-            headers["If-None-Match"] = known.etag
-        if known.last_modified:
-            headers["If-Modified-Since"] = known.last_modified
-    failure: BuildFailure | None = None
-    for pause in (0.0, *_PAUSES):
-        time.sleep(pause)
-        try:
-            return _attempt(source, known, headers, root, environ)
-        except _Passing as passing:
-            failure = passing.failure
-    assert failure is not None
-    raise failure
-
-
-class _Passing(Exception):
-    """A failure that may be gone at the next attempt."""
-
-    def __init__(self, failure: BuildFailure) -> None:
-        super().__init__()
-        self.failure = failure
-
-
-def _attempt(
-    source: HttpSource, known: _Known | None, headers: dict[str, str], root: Path, environ: Mapping[str, str]
-) -> _Known:
-    url = parse_url(source.url)
-    if url.auth:
-        headers = {**headers, **make_headers(basic_auth=url.auth)}
-    plain = url._replace(auth=None, fragment=None).url
-    try:
-        answer = _pool(plain, environ).request(
-            "GET", plain, headers=headers, preload_content=False, retries=False, redirect=False
-        )
-        answer = _followed(answer, plain, headers, environ)
-        try:
-            if answer.status == 304 and known is not None:
-                return known
-            _check_status(source, answer.status)
-            return _take(source, answer, root)
-        finally:
-            answer.release_conn()
-    except (HTTPError, ssl.SSLError) as error:
-        failure = BuildFailure(
-            "fetch-failed",
-            f"{shown(source.url)} cannot be fetched",
-            cause=_cause(error),
-            hint="check the address, the network, and the proxy variables",
-        )
-        if isinstance(error, SSLError | ssl.SSLError):
-            raise failure from None
-        raise _Passing(failure) from None
-
-
-def _followed(
-    answer: urllib3.BaseHTTPResponse, url: str, headers: dict[str, str], environ: Mapping[str, str]
-) -> urllib3.BaseHTTPResponse:
-    """Follow redirects; credentials do not go along to another host."""
-    for _ in range(10):
-        target = answer.get_redirect_location()
-        if not target:
-            return answer
-        answer.drain_conn()
-        following = parse_url(target if "://" in target else _joined(url, target))
-        if following.host != parse_url(url).host:
-            headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
-        url = following.url
-        answer = _pool(url, environ).request(
-            "GET", url, headers=headers, preload_content=False, retries=False, redirect=False
-        )
-    raise HTTPError("it leads from one address to another without end")
-
-
-def _joined(base: str, target: str) -> str:
-    from urllib.parse import urljoin
-
-    return urljoin(base, target)
-
-
-def _pool(url: str, environ: Mapping[str, str]) -> urllib3.PoolManager:
-    timeout = Timeout(connect=15, read=60)
-    context = ssl.create_default_context(cafile=environ.get("SSL_CERT_FILE") or None)
-    scheme = url.partition(":")[0]
-    proxy = environ.get(f"{scheme}_proxy") or environ.get(f"{scheme.upper()}_PROXY")
-    if proxy and not _without_proxy(url, environ):
-        return urllib3.ProxyManager(proxy, timeout=timeout, ssl_context=context)
-    return urllib3.PoolManager(timeout=timeout, ssl_context=context)
-
-
-def _without_proxy(url: str, environ: Mapping[str, str]) -> bool:
-    from urllib.request import proxy_bypass_environment
-
-    listed = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
-    return bool(proxy_bypass_environment(parse_url(url).netloc or "", {"no": listed}))
-
-
-def _check_status(source: HttpSource, status: int) -> None:
-    if status == 200:
-        return
-    if status in (404, 410):
-        raise BuildFailure("fetch-not-found", f"there is no {shown(source.url)}", cause=f"the server says {status}")
-    hint = "the address needs a login" if status in (401, 403) else None
-    failure = BuildFailure(
-        "fetch-failed", f"{shown(source.url)} cannot be fetched", cause=f"the server says {status}", hint=hint
-    )
-    raise _Passing(failure) if status in _PASSING else failure
-
-
-def _take(source: HttpSource, answer: urllib3.BaseHTTPResponse, root: Path) -> _Known:
-    """Read the body into a file of its own, which counts only when it is whole and what was asked for."""
-    name, limit = _name(source.url), Limits().max_layer_bytes
-    draft = Path(mkdtemp(prefix="draft-", dir=root))
-    state, size = hashlib.sha256(), 0
-    try:
-        with (draft / name).open("xb") as file:
-            for chunk in answer.stream(_CHUNK):
-                size += len(chunk)
-                if size > limit:
-                    raise BuildFailure("fetch-too-large", f"{shown(source.url)} has more than {limit} bytes")
-                state.update(chunk)
-                file.write(chunk)
-        expected = answer.headers.get("Content-Length", "")
-        if expected.isdecimal() and int(expected) != size:
-            raise HTTPError(f"{size} of {expected} bytes came")
-        digest = f"sha256:{state.hexdigest()}"
-        if source.checksum not in ("", digest):
-            raise BuildFailure(
-                "fetch-checksum-mismatch",
-                f"{shown(source.url)} is not what --checksum says",
-                cause=f"it is {digest}, and should be {source.checksum}",
-                hint="if the new content is the right one, put its digest into the Dockerfile",
-            )
-        modified = answer.headers.get("Last-Modified", "")
-        (draft / name).chmod(_MODE)
-        os.utime(draft / name, (_seconds(modified),) * 2)
-        folder = root / f"file-{state.hexdigest()}-{_hex(name)[:8]}"
-        if not folder.is_dir():
-            draft.rename(folder)
-        return _Known(folder.name, name, digest, size, answer.headers.get("ETag", ""), modified)
-    finally:
-        if draft.is_dir():
-            (draft / name).unlink(missing_ok=True)
-            draft.rmdir()
-
-
-def _found(known: _Known, root: Path) -> Fetched:
-    folder = root / known.folder
-    os.utime(folder)
+        known = _of_digest(source, root) if source.checksum else _recall(memory, root)
+        if known is None or not source.checksum:
+            known = _ask(source, known, root, client, bounds)
+            memory.write_bytes(msgspec.json.encode(known))
+        folder = root / known.folder
+        os.utime(folder)
     record = FileRecord(known.name, "file", _MODE, known.size, known.digest.partition(":")[2])
     return Fetched(folder, (record,), known.digest)
+
+
+def _of_digest(source: HttpSource, root: Path) -> _Known | None:
+    """The file if it is there already, whatever address it came from."""
+    if not _SHA256.match(source.checksum):
+        return None
+    known = _Known(os.fsencode(_name(source.url)), source.checksum, 0)
+    try:
+        known.size = (root / known.folder / known.name).stat().st_size
+    except FileNotFoundError:
+        return None
+    return known
 
 
 def _recall(memory: Path, root: Path) -> _Known | None:
@@ -225,28 +83,108 @@ def _recall(memory: Path, root: Path) -> _Known | None:
         known = msgspec.json.decode(memory.read_bytes(), type=_Known)
         os.utime(memory)
         return known if (root / known.folder / known.name).stat().st_size == known.size else None
-    except (OSError, msgspec.MsgspecError):
+    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
 
-def _name(url: str) -> str:
-    """How the file is called where the destination is a directory: the end of the address's path."""
-    from urllib.parse import unquote
+def _ask(source: HttpSource, known: _Known | None, root: Path, client: Client, bounds: Bounds) -> _Known:
+    headers: dict[str, str] = {}
+    if known is not None and known.etag:
+        headers["If-None-Match"] = known.etag
+    if known is not None and known.last_modified:
+        headers["If-Modified-Since"] = known.last_modified
+    pauses = list(bounds.pauses)
+    while True:
+        try:
+            with client.get(source.url, headers) as answer:
+                if answer.status == 304 and known is not None:
+                    return known
+                if answer.status == 200:
+                    return _take(source, answer, root, bounds.max_bytes)
+                if answer.status in (404, 410):
+                    message = f"there is no {_shown(source)}"
+                    raise BuildFailure("fetch-not-found", message, cause=f"the server says {answer.status}")
+                trouble = Trouble(f"the server says {answer.status}", passing=answer.status in _PASSING)
+        except Trouble as error:
+            trouble = error
+        if not trouble.passing or not pauses:
+            raise BuildFailure(
+                "fetch-failed",
+                f"{_shown(source)} cannot be fetched",
+                cause=trouble.cause,
+                hint="check the address, the network, and the variables http_proxy, https_proxy and SSL_CERT_FILE",
+            )
+        time.sleep(pauses.pop(0))
 
-    name = unquote((parse_url(url).path or "").rpartition("/")[2])
-    return name if name not in ("", ".", "..") and "/" not in name and "\0" not in name else _UNNAMED
 
-
-def _seconds(date: str) -> float:
-    """A header's date, as BuildKit has it: the epoch where there is none."""
+def _take(source: HttpSource, answer: Answer, root: Path, max_bytes: int) -> _Known:
+    """Read the body into a file of its own, which counts only when it is whole and what was asked for."""
+    etag, last_modified = answer.headers.get("ETag", ""), answer.headers.get("Last-Modified", "")
+    known = _Known(os.fsencode(_name(source.url)), "", 0, etag, last_modified)
+    draft = Path(mkdtemp(prefix="draft-", dir=root))
     try:
-        return parsedate_to_datetime(date).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        return 0.0
+        with (draft / known.name).open("xb") as file:
+            state = hashlib.sha256()
+            for chunk in answer.chunks():
+                known.size += len(chunk)
+                if known.size > max_bytes:
+                    raise BuildFailure("fetch-too-large", f"{_shown(source)} has more than {max_bytes:,} bytes")
+                state.update(chunk)
+                file.write(chunk)
+            known.digest = f"sha256:{state.hexdigest()}"
+            if source.checksum not in ("", known.digest):
+                raise _mismatch(source, known.digest)
+            os.fchmod(file.fileno(), _MODE)
+            file.flush()
+            # No index row says in which boot this was written, so a power loss must not take it.
+            os.fsync(file.fileno())
+        os.utime(draft / known.name, (_seconds(known.last_modified),) * 2)
+        _publish(draft, root / known.folder)
+        return known
+    finally:
+        (draft / known.name).unlink(missing_ok=True)
+        if draft.is_dir():
+            draft.rmdir()
 
 
-def _cause(error: Exception) -> str:
-    return str(error.reason if isinstance(error, MaxRetryError) and error.reason else error)
+def _publish(draft: Path, folder: Path) -> None:
+    try:
+        draft.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # else another address had the same file
+            raise
+
+
+def _mismatch(source: HttpSource, digest: str) -> BuildFailure:
+    return BuildFailure(
+        "fetch-checksum-mismatch",
+        f"{_shown(source)} is not what --checksum says",
+        cause=f"it is {digest}, and should be {source.checksum}",
+        hint="if the new content is the right one, put its digest into the Dockerfile",
+    )
+
+
+def _name(url: str) -> str:
+    """How the file is called where the destination is a directory: the last element of the address's path."""
+    try:
+        path = unquote(urlsplit(url).path, errors="surrogateescape")
+    except ValueError:
+        return _UNNAMED
+    name = path.rstrip("/").rpartition("/")[2]
+    impossible = name in ("", ".", "..") or "\0" in name or len(os.fsencode(name)) > _MAX_NAME
+    return _UNNAMED if impossible else name
+
+
+def _seconds(date: str) -> int:
+    """A header's date in seconds since the epoch; the epoch itself where there is none, as in BuildKit."""
+    try:
+        return max(0, timegm(parsedate(date) or ()))
+    except (ValueError, OverflowError):
+        return 0
+
+
+def _shown(source: HttpSource) -> str:
+    return shown(without_user(source.url)[0])
 
 
 def _hex(text: str) -> str:

@@ -12,20 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, BinaryIO, Protocol, cast
 
+from lamina.image.archiveheaders import Archive, Header
 from lamina.ports import Limits
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-_MAX_EXTENDED = 1 << 20  # of an extended header, which tarfile reads into memory; Go's reader has the same limit
-_EXTENDED = (
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-    tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
-)
 _MAGIC_SIZE = 6
+_LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 
 
 class _Readable(Protocol):
@@ -36,20 +30,8 @@ class Damaged(Exception):
     """An archive that cannot be unpacked; its text says why."""
 
 
-class _Header(tarfile.TarInfo):
-    """`tarfile` takes the first damaged header for the end of the archive; this one makes it an error."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
-        try:
-            info = super().frombuf(buf, encoding, errors)
-        except tarfile.HeaderError as error:
-            if not buf or not any(buf):
-                raise  # the end, with or without its marker
-            raise tarfile.ReadError(f"damaged header: {error}") from error
-        if info.size < 0 or (info.type in _EXTENDED and info.size > _MAX_EXTENDED):
-            raise tarfile.ReadError(f"a header states a size of {info.size} bytes")
-        return info
+class TooLarge(Damaged):
+    """An archive that is not unpacked because of its size."""
 
 
 class _Replayed(io.RawIOBase):
@@ -113,14 +95,15 @@ def open_archive(stream: BinaryIO) -> Iterator[tarfile.TarFile | None]:
     """The archive in `stream`, to be read once. None, as in BuildKit, if its content is none, an empty one, or so
     damaged that not even the first member's header can be read."""
     try:
-        archive = tarfile.open(  # noqa: SIM115
+        archive = Archive.open(
             fileobj=cast("IO[bytes]", _Unpacked(stream)),
             mode="r|",
-            tarinfo=_Header,
+            tarinfo=Header,
             encoding="utf-8",
             errors="surrogateescape",
         )
-    except tarfile.ReadError:
+    except (tarfile.TarError, ValueError, OverflowError):
+        # The last two: numbers in a sparse file's map or an extended header that are none.
         yield None
         return
     with archive:
@@ -134,20 +117,24 @@ def members(archive: tarfile.TarFile, limits: Limits) -> Iterator[tarfile.TarInf
         while (member := archive.next()) is not None:
             archive.members.clear()  # type: ignore[attr-defined]
             count, size = count + 1, size + member.size
-            if count > limits.max_layer_entries or size > limits.max_layer_bytes:
-                raise Damaged("it holds more than lamina unpacks")
+            if count > limits.max_layer_entries:
+                raise TooLarge(f"it has more than {limits.max_layer_entries} entries")
+            if size > limits.max_layer_bytes:
+                raise TooLarge(f"its files have more than {limits.max_layer_bytes} bytes once unpacked")
             yield member
     except tarfile.TarError as error:
         raise Damaged(str(error)) from error
 
 
 def mtime_ns(member: tarfile.TarInfo) -> int:
-    """When a member was last modified. PAX has decimals that the float of `tarfile` loses."""
+    """When a member was last modified; 0 for a time that no 64-bit number of nanoseconds since 1970 can tell, as in
+    Docker. PAX has decimals that the float of `tarfile` loses."""
     seconds, _, fraction = member.pax_headers.get("mtime", "").partition(".")
     if not seconds.isascii() or not seconds.isdigit():
         seconds, fraction = str(int(member.mtime)), ""
     if not fraction.isascii() or not fraction.isdigit():
         fraction = ""
-    if not -(1 << 33) < int(seconds) < 1 << 34:  # what ext4 can hold, roughly; utime refuses numbers of any size
+    if not _LEAST <= int(seconds) <= _MOST:
         raise Damaged(f"{member.name!r} has the time {seconds}")
-    return int(seconds) * 1_000_000_000 + int(fraction[:9].ljust(9, "0"))
+    time = int(seconds) * 1_000_000_000 + int(fraction[:9].ljust(9, "0"))
+    return time if 0 <= time <= _MOST else 0

@@ -24,6 +24,8 @@ class EarlierLayer:
         self._root = os.open(earlier.layer, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._path = ""
         self._directory: int | None = None
+        #: Inodes that have a name in the new layer. A second one would join what are two files now.
+        self._shared: set[int] = set()
 
     def __enter__(self) -> EarlierLayer:
         return self
@@ -43,9 +45,11 @@ class EarlierLayer:
             return False
         try:
             found = os.lstat(name, dir_fd=parent)
-            if not stat.S_ISREG(found.st_mode) or _facts(found) != _wanted(record, attributes):
+            same = found.st_size == record.size and attributes.hold(found)
+            if not stat.S_ISREG(found.st_mode) or not same or found.st_ino in self._shared:
                 return False
             os.link(name, name, src_dir_fd=parent, dst_dir_fd=directory.fd, follow_symlinks=False)
+            self._shared.add(found.st_ino)
         except OSError:
             return False  # gone, or a file with too many links: it is written instead
         return True
@@ -72,11 +76,3 @@ class EarlierLayer:
         if self._directory is not None:
             os.close(self._directory)
             self._directory = None
-
-
-def _facts(info: os.stat_result) -> tuple[int, ...]:
-    return (info.st_size, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid, info.st_mtime_ns)
-
-
-def _wanted(record: FileRecord, attributes: Attributes) -> tuple[int, ...]:
-    return (record.size, attributes.mode, attributes.uid, attributes.gid, attributes.mtime_ns)

@@ -31,6 +31,11 @@ class Attributes(Struct, frozen=True, gc=False):
     mtime_ns: int
     xattrs: tuple[tuple[str, bytes], ...] = ()
 
+    def hold(self, info: os.stat_result) -> bool:
+        """Whether an entry has them already; extended attributes are not looked at."""
+        mine = (self.mode, self.uid, self.gid, self.mtime_ns)
+        return mine == (stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid, info.st_mtime_ns)
+
     def apply(self, descriptor: int) -> None:
         """Give them to an open file or directory."""
         os.fchown(descriptor, self.uid, self.gid)

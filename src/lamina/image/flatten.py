@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lamina.diagnostics import BuildFailure
 from lamina.image.rootfs import Node, Rootfs
-from lamina.image.tarheader import DIRECTORY, FILE, SYMLINK
+from lamina.image.tarheader import DIRECTORY, FILE, SYMLINK, entry_blocks
 from lamina.image.tarstream import EntryWriter, Sink, TarStream, shown
 from lamina.image.tarwrite import LayerStats
 from lamina.image.xattrs import Namespace, read_attributes, set_attributes
@@ -25,19 +25,32 @@ def flatten_to_tar(layers: Sequence[Path], sink: Sink, xattr_namespace: Namespac
 
     Raises BuildFailure as `write_layer` does.
     """
-    writer = EntryWriter(TarStream(sink))
-    for path, node in _merged(Rootfs(layers, xattr_namespace)):
-        if node is None:
-            continue
-        name = os.fsencode(path)
-        try:
-            _write_entry(writer, name, node, xattr_namespace)
-        except OSError as error:
-            raise BuildFailure(
-                "image-layer-unreadable", f"cannot read {shown(name)} of a layer", cause=error.strerror
-            ) from error
-    writer.stream.end()
-    return LayerStats(writer.stream.entries, writer.size, writer.stream.written)
+    return flatten_several_to_tar({"": layers}, sink, xattr_namespace)
+
+
+def flatten_several_to_tar(
+    stacks: Mapping[str, Sequence[Path]], sink: Sink, xattr_namespace: Namespace = "trusted"
+) -> LayerStats:
+    """The same for several stacks in one tar, each below a directory of its name (empty: at the top)."""
+    stream, size = TarStream(sink), 0
+    for folder, layers in stacks.items():
+        writer = EntryWriter(stream)  # of its own: no hard link leads from one stack into another
+        prefix = os.fsencode(f"{folder}/") if folder else b""
+        if prefix:
+            stream.header(entry_blocks(prefix, DIRECTORY, 0o755, 0, 0, 0, 0))
+        for path, node in _merged(Rootfs(layers, xattr_namespace)):
+            if node is None:
+                continue
+            name = prefix + os.fsencode(path)
+            try:
+                _write_entry(writer, name, node, xattr_namespace)
+            except OSError as error:
+                raise BuildFailure(
+                    "image-layer-unreadable", f"cannot read {shown(name)} of a layer", cause=error.strerror
+                ) from error
+        size += writer.size
+    stream.end()
+    return LayerStats(stream.entries, size, stream.written)
 
 
 def flatten_to_directory(

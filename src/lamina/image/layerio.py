@@ -79,17 +79,9 @@ class Layers:
     ) -> Sequence[Selection]:
         """What these COPY --from sources select in a stack; see `select.Selector`."""
         from lamina.image.select import Selector
-        from lamina.keys.narrow import pivot, with_parents, without
 
         selector = Selector(Rootfs(layers, self._namespace))
-        found: list[Selection] = []
-        for pattern in patterns:
-            if parents:
-                top, below = pivot(pattern)
-                found += (one for whole in selector.select(top) for one in with_parents(whole, below))
-            else:
-                found += selector.select(pattern)
-        return without(found, exclude)
+        return [one for pattern in patterns for one in selector.select(pattern, parents=parents, exclude=exclude)]
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """COPY and ADD into a layer, as BuildKit does it (Dockerfile reference, "COPY", "ADD").
 
-The destination is resolved inside the root, links included; a missing one is made 0755 with its parents. A single file
-lands inside an existing directory, a directory's contents land below the destination, whose own attributes stay. Below
-that, directories merge and take the source's attributes, and nothing ever changes between file and directory.
+The destination is resolved inside the root, links included; a missing one is made with its parents: 0755, or what an
+octal --chmod says, which leaves archives alone. A single file lands inside an existing directory, a directory's
+contents land below the destination, whose own attributes stay. Below that, directories merge and take the source's
+attributes, and nothing ever changes between file and directory.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def _place(placer: _Placer, upper: Upper, placement: Placement, source: Source, 
         if placement.unpack and not selection.is_dir and selection.files[0].kind == "file":
             with source.open(selection.files[0]) as stream, open_archive(stream) as archive:
                 if archive is not None:
-                    directory = placer.destination()
+                    directory = placer.destination(NewDirectory(*(placement.owner or (0, 0))))
                     unpack(archive, selection.base, upper, directory.path, placement.owner, limits)
                     continue
         if selection.is_dir:
@@ -60,9 +61,9 @@ class _Placer:
         self._linked: dict[tuple[int, int], tuple[str, str]] = {}
         self._inodes: dict[tuple[str, str], tuple[int, int]] = {}
 
-    def destination(self) -> Directory:
+    def destination(self, make: NewDirectory) -> Directory:
         """The destination as a directory, made if it is missing."""
-        return self._upper.open(self._upper.view.walk(self._placement.dest).path, self._implied)
+        return self._upper.open(self._upper.view.walk(self._placement.dest).path, make)
 
     def copy_one(self, selection: Selection) -> None:
         """Copy anything but a directory."""
@@ -76,7 +77,7 @@ class _Placer:
 
     def copy_tree(self, selection: Selection) -> None:
         """Copy what is below a directory."""
-        top = self.destination()
+        top = self.destination(self._implied)
         strip = len(selection.base) + 1 if selection.base else 0
         described: list[tuple[str, FileRecord]] = []
         current, directory = "", top

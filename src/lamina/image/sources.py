@@ -1,4 +1,5 @@
-"""Where the files of a COPY come from: the build context through its port, or another stage's layers."""
+"""Where the files of a COPY come from: the build context through its port, another stage's layers, or a plain
+directory."""
 
 from __future__ import annotations
 
@@ -8,6 +9,8 @@ from typing import BinaryIO, Protocol
 from lamina.image.rootfs import Node, Rootfs
 from lamina.keys.filetree import FileRecord
 from lamina.ports import ContextReader
+
+_NOT_A_NAME = ("", ".", "..")
 
 
 class Source(Protocol):
@@ -38,7 +41,8 @@ class ContextSource:
 
 
 class StackSource:
-    """Another stage's layers; the records' paths are canonical."""
+    """Another stage's layers, or a plain directory; the records' paths are canonical. Content and times are those on
+    the disk; all else is the records', which say of a download what the disk does not."""
 
     def __init__(self, rootfs: Rootfs) -> None:
         self._rootfs = rootfs
@@ -64,7 +68,7 @@ class StackSource:
         parent, _, name = path.rpartition("/")
         if parent not in self._parents:
             self._parents[parent] = self._node(parent).dirs
-        node = self._rootfs.child(self._parents[parent], name) if name else None
+        node = self._rootfs.child(self._parents[parent], name) if name not in _NOT_A_NAME else None
         if node is None:
             raise FileNotFoundError(errno.ENOENT, "no such file or directory", "/" + path)
         self._last = path, node

@@ -13,13 +13,14 @@ import tarfile
 from typing import BinaryIO, cast
 
 from lamina.diagnostics import BuildFailure
-from lamina.image.archive import Damaged, members, mtime_ns
+from lamina.image.archive import Damaged, TooLarge, members, mtime_ns
 from lamina.image.entries import Attributes, write_file, write_link, write_special
 from lamina.image.rootfs import Node
 from lamina.image.upper import Directory, NewDirectory, Upper
 from lamina.ports import Limits
 
 _XATTR = "SCHILY.xattr."
+_IMPLIED = NewDirectory(0, 0)  # directories that the archive left out are root's, whatever --chown says
 _MAX_ID = (1 << 32) - 2  # the number above means "leave the owner" to chown
 
 
@@ -28,10 +29,18 @@ def unpack(
 ) -> None:
     """Unpack into the canonical directory `dest`; `owner` replaces every member's, `name` is for messages.
 
-    Raises BuildFailure `step-add-archive` for a damaged or hostile archive, and OSError.
+    Raises BuildFailure `step-add-archive` for a damaged or hostile archive, `image-too-large` for one that goes beyond
+    the limits, and OSError.
     """
     try:
         unpack_members(archive, upper, dest, owner, limits)
+    except TooLarge as error:
+        raise BuildFailure(
+            "image-too-large",
+            f"the archive {name!r} is larger than what lamina unpacks",
+            cause=str(error),
+            hint="unpack it with RUN tar instead if you trust where it comes from",
+        ) from error
     except Damaged as error:
         raise BuildFailure(
             "step-add-archive",
@@ -67,7 +76,6 @@ class _Unpacker:
 
     def __init__(self, archive: tarfile.TarFile, upper: Upper, dest: str, owner: tuple[int, int] | None) -> None:
         self._archive, self._upper, self._dest, self._owner = archive, upper, dest, owner
-        self._implied = NewDirectory(*(owner or (0, 0)))
         #: Canonical directories by the name that members use. All exist, so only a replacement changes what one means.
         self._parents: dict[str, str] = {}
         self._described: dict[str, Attributes] = {}
@@ -81,12 +89,12 @@ class _Unpacker:
         if canonical is None:
             canonical = self._parents[parent] = self._upper.view.walk(parent, within=self._dest).path
         attributes = self._attributes(member)
-        directory = self._upper.open(canonical, self._implied)
+        directory = self._upper.open(canonical, _IMPLIED)
         if member.isdir():
             self._put_directory(directory, name, attributes)
             return
         if member.islnk():
-            self._put_hard_link(directory, name, member)
+            self._put_hard_link(directory, name, member, attributes)
             return
         self._clear(directory, name)
         if member.isreg():
@@ -104,27 +112,36 @@ class _Unpacker:
     def finish(self) -> None:
         """Give directories their attributes, deepest first: filling them changed their times."""
         for path in sorted(self._described, key=len, reverse=True):
-            self._described[path].apply(self._upper.open(path, self._implied).fd)
+            self._described[path].apply(self._upper.open(path, _IMPLIED).fd)
 
     def _put_directory(self, directory: Directory, name: str, attributes: Attributes) -> None:
         path = directory.child_path(name)[1:]
         node = self._upper.view.walk(path, follow=False).node
         if node is not None and not node.is_dir:
             self._parents.clear()
-        self._upper.open(path, self._implied, replace=True)
+        self._upper.open(path, _IMPLIED, replace=True)
         self._described[path] = attributes
 
-    def _put_hard_link(self, directory: Directory, name: str, member: tarfile.TarInfo) -> None:
+    def _put_hard_link(self, directory: Directory, name: str, member: tarfile.TarInfo, attributes: Attributes) -> None:
+        """Another name; as in BuildKit its header has its say on the file."""
         parent, first = _split(member.linkname)
         path = self._upper.view.walk(parent, within=self._dest).path
         found = self._upper.view.walk(f"{path}/{first}" if path else first, follow=False)
         if not first or found.node is None or found.node.is_dir or found.path == directory.child_path(name)[1:]:
             raise Damaged(f"{member.name!r} is a hard link to {member.linkname!r}, which is no file")
-        source = self._upper.open(path, self._implied)
+        source = self._upper.open(path, _IMPLIED)
         if not self._upper.holds(found.node):
             self._copy_up(source, first, found.node)
         self._clear(directory, name)
         os.link(first, name, src_dir_fd=source.fd, dst_dir_fd=directory.fd, follow_symlinks=False)
+        if found.node.is_file:
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory.fd)
+            try:
+                # Mostly they say the same, and a chown for nothing would take a file's capabilities away.
+                if attributes.xattrs or not attributes.hold(os.fstat(descriptor)):
+                    attributes.apply(descriptor)
+            finally:
+                os.close(descriptor)
 
     def _copy_up(self, directory: Directory, name: str, node: Node) -> None:
         """Overlayfs' copy up of a file or link, which a hard link to it needs."""

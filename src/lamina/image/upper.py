@@ -153,6 +153,8 @@ class Upper:
 
     def _descend(self, parent: Directory, name: str, make: NewDirectory, replace: bool) -> Directory:
         path = f"{parent.path}/{name}" if parent.path else name
+        if name in (".", ".."):
+            raise OSError(errno.EINVAL, "not a name", "/" + path)
         node = self._below.child(parent.lower, name)
         lower = node.dirs if node else ()
         try:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from lamina.diagnostics import BuildFailure
 from lamina.ports import Mount, RunSpec
 from lamina.runtime import kernel, landing, netfiles, overlay, stubs
-from lamina.runtime.landing import Landing, Landings
+from lamina.runtime.landing import Landings
 from lamina.runtime.namespace import Rung
 from lamina.runtime.sources import Sources
 
@@ -92,15 +92,12 @@ def _mounted(spec: RunSpec, rung: Rung) -> Iterator[Root]:
 
 def _binds(located: Landings, sources: Sources) -> tuple[Bind, ...]:
     """The mounts to make; makes the mount points that others of them lack."""
-    lacking: dict[str, list[Landing]] = {}
-    for inner in located.unready():
-        if inner.within is not None:
-            lacking.setdefault(inner.within.place.path, []).append(inner)
+    unready = located.unready()
     binds = []
     for each in located.mounts:
         assert each.source is not None
         mount, path = each.source.mount, each.source.path
-        inners = [inner for inner in lacking.get(each.place.path, ()) if inner.within is each]
+        inners = [inner for inner in unready if inner.within is each]
         if inners:
             path = sources.with_mount_points(each.source, [inner.target() for inner in inners])
         if mount.kind == "tmpfs" and mount.mode is None and each.place.mode is not None:

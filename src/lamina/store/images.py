@@ -54,17 +54,34 @@ class Images:
             _point(connection, names, image.platform, image.id)
 
     def tag(self, source: str, name: str) -> Image:
-        """Give the image that `source` means one more name. Raises `store-image-missing`, `store-image-ambiguous`."""
+        """Give what `source` means one more name: with a name, its images of all platforms. The new name holds nothing
+        else then. Raises `store-image-missing`, `store-image-ambiguous`."""
         image = self.resolve(source)
-        full = _full(name)
+        full, held = _full(name), _try_full(source)
         with self._index.write() as connection:
             if not connection.execute("SELECT 1 FROM images WHERE id = ?", (image.id,)).fetchone():
                 raise _missing(source)
-            _point(connection, [full], image.platform, image.id)
+            rows = connection.execute(
+                "SELECT platform, image FROM tags WHERE name = ?1 AND ?2 ORDER BY tagged", (held, held in image.names)
+            ).fetchall()
+            connection.execute("DELETE FROM tags WHERE name = ?", (full,))
+            for platform, each in rows or [(image.platform, image.id)]:
+                _point(connection, [full], platform, each)
         return self.resolve(image.id)
 
-    def untag(self, source: str) -> tuple[Image, bool]:
-        """Take away a name, or with an ID all names; returns the image as it was and whether it went altogether.
+    def only(self, names: Sequence[str], platforms: Sequence[str]) -> None:
+        """Have these names hold images of these platforms alone: what they held for others is of an older build."""
+        full = [_full(name) for name in names]
+        query = "SELECT name, platform FROM tags WHERE name = ?"
+        held = [row for name in full for row in self._index.read(query, name)]
+        older = [row for row in held if row[1] not in platforms]
+        if older:
+            with self._index.write() as connection:
+                connection.executemany("DELETE FROM tags WHERE name = ? AND platform = ?", older)
+
+    def untag(self, source: str) -> tuple[Image, tuple[Digest, ...]]:
+        """Take away a name (for all platforms), or with an ID all its names; returns the image as it was, and the IDs
+        of the images that went altogether.
 
         An image goes with its last name. Its blobs and layers stay until garbage collection.
         """
@@ -72,14 +89,20 @@ class Images:
         name = _try_full(source)
         by_name = name in image.names
         with self._index.write() as connection:
+            held = [(image.id,)]
             if by_name:
-                connection.execute("DELETE FROM tags WHERE name = ? AND image = ?", (name, image.id))
+                held = connection.execute("SELECT DISTINCT image FROM tags WHERE name = ?", (name,)).fetchall()
+                connection.execute("DELETE FROM tags WHERE name = ?", (name,))
             else:
-                connection.execute("DELETE FROM tags WHERE image = ?", (image.id,))
-            gone = connection.execute(
-                "DELETE FROM images WHERE id = ? AND id NOT IN (SELECT image FROM tags)", (image.id,)
-            ).rowcount
-        return image, bool(gone)
+                connection.execute("DELETE FROM tags WHERE image = ?", held[0])
+            gone = tuple(
+                one
+                for (one,) in held
+                if connection.execute(
+                    "DELETE FROM images WHERE id = ? AND id NOT IN (SELECT image FROM tags)", (one,)
+                ).rowcount
+            )
+        return image, gone
 
     def get(self, name: str, platform: str | None = None) -> Image | None:
         """The image of a name, for a platform or the newest tagged. None for what is no name."""

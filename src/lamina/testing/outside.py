@@ -77,7 +77,7 @@ class MemoryFetcher:
         data = self.files[source.url]
         identity = "sha256:" + sha256(data).hexdigest()
         if source.checksum not in ("", identity):
-            raise BuildFailure("fetch-checksum", f"{source.url} is {identity}, not {source.checksum}")
+            raise BuildFailure("fetch-checksum-mismatch", f"{source.url} is {identity}, not {source.checksum}")
         name = urlsplit(source.url).path.rpartition("/")[2] or "download"
         return self._fetched({name: data}, 0o600, identity)
 
@@ -88,7 +88,7 @@ class MemoryFetcher:
         whole = self.repositories[source.url]
         commit = sha1(repr(sorted(whole.items())).encode()).hexdigest()
         if not commit.startswith(source.checksum):
-            raise BuildFailure("fetch-checksum", f"{source.url} is at {commit}, not {source.checksum}")
+            raise BuildFailure("fetch-checksum-mismatch", f"{source.url} is at {commit}, not {source.checksum}")
         prefix = f"{source.subdir.strip('/')}/" if source.subdir.strip("/") else ""
         tree = {path.removeprefix(prefix): data for path, data in whole.items() if path.startswith(prefix)}
         return self._fetched(tree, 0o644, commit)

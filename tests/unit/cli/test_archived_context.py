@@ -38,7 +38,7 @@ FILES = tar_of(
     entry("./src/run", data=b"#!/bin/sh\n", mode=0o4755),
     link("./src/away", "/etc/passwd"),
     link("./src/up", "../../../etc"),
-    hard_link("./src/same", "./src/run"),
+    hard_link("./src/same", "./src/run", mode=0o4755),
 )
 
 

@@ -62,10 +62,10 @@ class Bench:
         self.layers = Layers(limits=limits)
 
     def add(
-        self, dest: str = "/app", owner: tuple[int, int] | None = None, mode: int | None = None
+        self, dest: str = "/app", owner: tuple[int, int] | None = None, chmod: str = ""
     ) -> dict[str, tuple[object, ...]]:
         group = self.reader.select("a.tar")
-        self.layers.place(self.work, placement(dest, group, owner=owner, mode=mode, unpack=True), self.reader)
+        self.layers.place(self.work, placement(dest, group, owner=owner, chmod=chmod, unpack=True), self.reader)
         return merged(self.work)
 
     def fails(self, dest: str = "/app") -> BuildFailure:
@@ -120,15 +120,18 @@ def test_owners_and_modes(tmp_path: Path) -> None:
     assert tree["app"][:3] == (stat.S_IFDIR | 0o755, 0, 0)
     assert tree["app/d"][:3] == (stat.S_IFDIR | 0o4711, 7, 8)
     assert tree["app/d/f"][:3] == (stat.S_IFREG | 0o4711, 7, 8)
-    tree = Bench(tmp_path / "2", data).add(owner=(1, 2), mode=0o600)
-    assert tree["app"][1:3] == (1, 2)
+    tree = Bench(tmp_path / "2", data).add("/new/app", owner=(1, 2), chmod="600")
+    assert tree["new"][:3] == tree["new/app"][:3] == (stat.S_IFDIR | 0o755, 1, 2)
+    assert tree["new/app/d"][:3] == (stat.S_IFDIR | 0o4711, 1, 2)
+    tree = Bench(tmp_path / "3", data).add(owner=(1, 2), chmod="u=,go-rwx")
     assert tree["app/d/f"][:3] == (stat.S_IFREG | 0o4711, 1, 2)
 
 
 def test_missing_parents_and_times_of_directories(tmp_path: Path) -> None:
     bench = Bench(tmp_path, tar(("x/y/f", b""), ("d", None), ("d/f", b"")))
     tree = bench.add(owner=(3, 3))
-    assert tree["app/x/y"][:3] == (stat.S_IFDIR | 0o755, 3, 3)
+    assert tree["app"][1:3] == tree["app/x/y/f"][1:3] == tree["app/d"][1:3] == (3, 3)
+    assert tree["app/x"][:3] == tree["app/x/y"][:3] == (stat.S_IFDIR | 0o755, 0, 0)
     assert (bench.work.upper / "app/d").stat().st_mtime == 1_000_000_000
 
 
@@ -232,10 +235,27 @@ def test_devices_and_fifos(tmp_path: Path) -> None:
 def test_a_hard_link_to_a_file_of_a_lower_layer(tmp_path: Path) -> None:
     bench = Bench(tmp_path, tar(("h", "=>d/old"), ("hl", "=>l")), {"app/d/old": b"old", "app/l": "->/x"})
     os.chown(tmp_path / "layer0/app/d/old", 5, 6)
-    tree = bench.add()
-    assert tree["app/h"] == tree["app/d/old"] == (stat.S_IFREG | 0o644, 5, 6, b"old")
+    tree = bench.add(owner=(7, 8))
+    assert tree["app/h"] == tree["app/d/old"] == (stat.S_IFREG | 0o644, 7, 8, b"old")
     assert tree["app/hl"][3] == "/x"
     assert (bench.work.upper / "app/h").stat().st_nlink == 2
+    assert (bench.work.upper / "app/h").stat().st_mtime == 1_000_000_000
+    assert describe(tmp_path / "layer0")["app/d/old"][1:3] == (5, 6)
+
+
+def test_the_header_of_a_hard_link_has_its_say(tmp_path: Path) -> None:
+    link = member("h", type=tarfile.LNKTYPE, linkname="f", mode=0o4700, uid=9, gid=9, mtime=5)
+    bench = Bench(tmp_path, tar(("f", b"1"), link))
+    assert bench.add()["app/f"][:3] == (stat.S_IFREG | 0o4700, 9, 9)
+    assert (bench.work.upper / "app/f").stat().st_mtime == 5
+
+
+def test_a_hard_link_takes_no_capabilities_away(tmp_path: Path) -> None:
+    capability = bytes.fromhex("0100000200040000000000000000000000000000")
+    headers = {"SCHILY.xattr.security.capability": capability.decode("utf-8", "surrogateescape")}
+    bench = Bench(tmp_path, tar(member("f", pax_headers=headers), member("h", type=tarfile.LNKTYPE, linkname="f")))
+    bench.add()
+    assert os.getxattr(bench.work.upper / "app/h", "security.capability") == capability
 
 
 def damaged_middle(data: bytes) -> bytes:
@@ -261,12 +281,67 @@ def test_damage_is_never_passed_over(tmp_path: Path, damage: Callable[[bytes], b
     assert bench.fails().diagnostic.reference == "step-add-archive"
 
 
-def test_limits_hold(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mtime", ["-1", "-1000.5", "9223372036.999999999", "99999999999"])
+def test_times_that_cannot_be_told_are_1970(tmp_path: Path, mtime: str) -> None:
+    bench = Bench(tmp_path, tar(member("f", pax_headers={"mtime": mtime})))
+    bench.add()
+    assert (bench.work.upper / "app/f").stat().st_mtime_ns == 0
+
+
+def test_a_bomb_of_bytes_is_refused_before_it_is_written(tmp_path: Path) -> None:
+    bomb = gzip.compress(tar(("ok", b"1"), ("zeros", bytes(64 << 20))))
+    assert len(bomb) < 1 << 17
+    bench = Bench(tmp_path, bomb, limits=Limits(max_layer_bytes=1 << 20))
+    diagnostic = bench.fails().diagnostic
+    assert diagnostic.reference == "image-too-large"
+    assert str(1 << 20) in (diagnostic.cause or "")
+    assert diagnostic.hint
+    assert not (bench.work.upper / "app/zeros").exists()
+
+
+def test_a_bomb_of_entries_is_refused(tmp_path: Path) -> None:
     many = tar(*[(f"f{number}", b"") for number in range(11)])
-    big = tar(("f", bytes(2000)))
-    limits = Limits(max_layer_bytes=1000, max_layer_entries=10)
-    assert Bench(tmp_path / "1", many, limits=limits).fails().diagnostic.reference == "step-add-archive"
-    assert Bench(tmp_path / "2", big, limits=limits).fails().diagnostic.reference == "step-add-archive"
+    diagnostic = Bench(tmp_path, many, limits=Limits(max_layer_entries=10)).fails().diagnostic
+    assert diagnostic.reference == "image-too-large"
+    assert "10 entries" in (diagnostic.cause or "")
+
+
+def pax(kind: bytes, data: bytes) -> bytes:
+    """An extended header with its data."""
+    return member("x", type=kind, size=len(data)).tobuf(tarfile.USTAR_FORMAT) + data + bytes(-len(data) % 512)
+
+
+def record(name: str, value: str) -> bytes:
+    line = f" {name}={value}\n".encode()
+    size = len(line) + 1
+    while len(str(size)) + len(line) != size:
+        size = len(str(size)) + len(line)
+    return str(size).encode() + line
+
+
+SPARSE = record("GNU.sparse.major", "1") + record("GNU.sparse.minor", "0") + record("GNU.sparse.realsize", "1")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pax(tarfile.XHDTYPE, record("comment", "x")) * 2000,
+        pax(tarfile.XGLTYPE, record("comment", "x")) * 2000,
+        pax(tarfile.GNUTYPE_LONGNAME, b"name") * 2000,
+        pax(tarfile.XHDTYPE, record("comment", "x" * 1_000_000)) * 9,
+        pax(tarfile.XHDTYPE, SPARSE) + member("f").tobuf() + b"9999999\n" + b"0\n" * (5 << 20),
+        pax(tarfile.XHDTYPE, SPARSE) + member("f").tobuf() + bytes(512),
+    ],
+)
+def test_headers_that_do_not_end(tmp_path: Path, headers: bytes) -> None:
+    data = headers + tar(("f", b""))
+    assert Bench(tmp_path / "1", tar(("ok", b""))[:512] + data).fails().diagnostic.reference == "step-add-archive"
+    assert Bench(tmp_path / "2", data).add("/file")["file"][3] == data
+
+
+def test_global_headers_say_nothing(tmp_path: Path) -> None:
+    data = pax(tarfile.XGLTYPE, record("path", "evil") + record("uid", "99") + record("comment", "commit"))
+    assert Bench(tmp_path, data + tar(("f", b"1"))).add()["app/f"] == (stat.S_IFREG | 0o644, 0, 0, b"1")
 
 
 def test_a_header_of_gigabytes_is_not_read(tmp_path: Path) -> None:

@@ -107,3 +107,14 @@ def test_records_with_extended_attributes_are_written(tmp_path: Path) -> None:
     work = workspace(tmp_path / "2")
     Layers().place(work, placement, context)
     assert os.getxattr(work.upper / "app" / "a", "user.x") == b"1"
+
+
+def test_files_that_were_one_are_two_again(tmp_path: Path) -> None:
+    """Hard links of the earlier layer are not brought back where the files only have the same content."""
+    files = {"a": b"one", "b": b"one"}
+    first = copy(tmp_path / "1", files)
+    (first / "app" / "b").unlink()
+    os.link(first / "app" / "a", first / "app" / "b")
+    second = copy(tmp_path / "2", files, Earlier(first, contents(files)))
+    assert (second / "app" / "a").samefile(first / "app" / "a")
+    assert not (second / "app" / "a").samefile(second / "app" / "b")

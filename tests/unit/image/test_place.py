@@ -42,10 +42,10 @@ class Bench:
         dest: str,
         *sources: str,
         owner: tuple[int, int] | None = None,
-        mode: int | None = None,
+        chmod: str = "",
     ) -> dict[str, tuple[object, ...]]:
         groups = [self.reader.select(source) for source in sources]
-        Layers().place(self.work, placement(dest, *groups, owner=owner, mode=mode), self.reader)
+        Layers().place(self.work, placement(dest, *groups, owner=owner, chmod=chmod), self.reader)
         return merged(self.work)
 
     def copy_from(self, dest: str, *patterns: str, stack: tuple[Path, ...] = ()) -> dict[str, tuple[object, ...]]:
@@ -182,7 +182,7 @@ def test_modes_are_kept_to_the_last_bit(tmp_path: Path, mode: int) -> None:
 
 def test_chown_and_chmod_reach_files_directories_and_implied_parents(tmp_path: Path) -> None:
     bench = Bench(tmp_path, {"src/sub/f": b"", "src/link": "->x"}, {"old": None})
-    tree = bench.copy("/old/new/app/", "src", owner=(10, 20), mode=0o2770)
+    tree = bench.copy("/old/new/app/", "src", owner=(10, 20), chmod="2770")
     assert tree["old"][:3] == (stat.S_IFDIR | 0o755, 0, 0)
     for path in ("old/new", "old/new/app", "old/new/app/sub"):
         assert tree[path][:3] == (stat.S_IFDIR | 0o2770, 10, 20)
@@ -396,3 +396,71 @@ def test_workdir_over_a_file_fails(tmp_path: Path, path: str, reference: str) ->
     with pytest.raises(BuildFailure) as caught:
         Layers().make_directory(bench.work, path, (0, 0))
     assert caught.value.diagnostic.reference == f"step-workdir-{reference}"
+
+
+@pytest.mark.parametrize(
+    ("chmod", "file", "script", "directory", "implied"),
+    [
+        ("", 0o640, 0o755, 0o2775, 0o755),
+        ("751", 0o751, 0o751, 0o751, 0o751),
+        ("1777", 0o1777, 0o1777, 0o1777, 0o1777),
+        ("u+x,go-w", 0o740, 0o755, 0o2755, 0o755),
+        ("a=rX", 0o444, 0o555, 0o2555, 0o755),
+        ("go=", 0o600, 0o700, 0o2700, 0o755),
+        ("u+s,o+t", 0o5640, 0o5755, 0o7775, 0o755),
+    ],
+)
+def test_chmod(tmp_path: Path, chmod: str, file: int, script: int, directory: int, implied: int) -> None:
+    bench = Bench(tmp_path, {"src/d/f": b"", "src/d/script": b"", "src/l": "->d", "src/p": "fifo"})
+    for name, mode in (("d", 0o2775), ("d/f", 0o640), ("d/script", 0o755), ("p", 0o640)):
+        (tmp_path / "context/src" / name).chmod(mode)
+    tree = bench.copy("/new/app/", "src", chmod=chmod)
+    assert tree["new/app/d/f"][0] == stat.S_IFREG | file
+    assert tree["new/app/d/script"][0] == stat.S_IFREG | script
+    assert tree["new/app/p"][0] == stat.S_IFIFO | file
+    assert tree["new/app/d"][0] == stat.S_IFDIR | directory
+    assert tree["new"][0] == tree["new/app"][0] == stat.S_IFDIR | implied
+    assert tree["new/app/l"][0] == stat.S_IFLNK | 0o777
+    again = bench.copy("/one/f", "src/d/f", chmod=chmod)
+    assert again["one/f"][0] == stat.S_IFREG | file
+    assert again["one"][0] == stat.S_IFDIR | implied
+
+
+def test_chmod_leaves_the_destination_that_exists_and_reaches_those_below(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, {"src/d/f": b""}, {"app/d/old": b""})
+    tree = bench.copy("/app", "src", chmod="700")
+    assert tree["app"][0] == stat.S_IFDIR | 0o755
+    assert tree["app/d"][0] == stat.S_IFDIR | 0o700
+    assert tree["app/d/old"][0] == stat.S_IFREG | 0o644
+
+
+def test_the_owner_of_implied_parents(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, {"f": b""}, {"old": None})
+    tree = bench.copy("/old/a/b/f", "f", owner=(3, 4))
+    assert tree["old"][1:3] == (0, 0)
+    assert tree["old/a"][:3] == tree["old/a/b"][:3] == (stat.S_IFDIR | 0o755, 3, 4)
+    assert bench.copy("/other/f", "f")["other"][:3] == (stat.S_IFDIR | 0o755, 0, 0)
+
+
+def test_attributes_of_context_files_are_copied(tmp_path: Path) -> None:
+    """As records have them: those that belong to this machine are left out when they are made, and again here."""
+    bench = Bench(tmp_path, {"src/f": b"1"})
+    kept = (("security.capability", bytes.fromhex("0100000200040000000000000000000000000000")), ("user.a", b"\x00"))
+    foreign = (("trusted.overlay.opaque", b"y"), ("user.overlay.opaque", b"y"))
+    (selection,) = [bench.reader.select("src")]
+    files = tuple(
+        FileRecord(one.path, one.kind, 0o4755, one.size, one.content, xattrs=(*kept[one.kind == "dir" :], *foreign))
+        for one in [*selection.files, FileRecord("src/d", "dir", 0o755)]
+        if one.path != "src/d"
+    )
+    Layers().place(bench.work, placement("/app", Selection("src", True, files), owner=(7, 7)), bench.reader)
+    path = bench.work.upper / "app/f"
+    assert sorted(os.listxattr(path)) == [name for name, _ in kept]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o4755
+    assert os.listxattr(bench.work.upper / "app") == []
+
+
+def test_sockets_are_passed_over(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, {"src/f": b""})
+    os.mknod(tmp_path / "context/src/s", stat.S_IFSOCK | 0o600)
+    assert set(bench.copy_from("/app", "/src")) == {"app", "app/f"}

@@ -140,3 +140,57 @@ def test_large_files_and_trees_deeper_than_pythons_stack(tmp_path: Path) -> None
             Path(root, "/".join(["d"] * depth)).rmdir()
     assert len(selection.files) == 1201
     assert selection.files[0].content == hashlib.sha256(data).hexdigest()
+
+
+NARROWED = [
+    ("/app", False, ["*.py"]),
+    ("/app", False, ["**/*.py", "!sub/c.py"]),
+    ("/app/*.py", False, ["a*"]),
+    ("/link.py", False, ["link.*"]),
+    ("/", False, ["app/sub", "usr"]),
+    ("/*", False, ["sub"]),
+    ("/nothing*", False, ["x"]),
+    ("/app/sub/c.py", True, []),
+    ("app/./sub", True, []),
+    ("/usr/./lib/*.so", True, []),
+    ("/**/*.py", True, []),
+    ("/lib/./*", True, []),
+    ("/app/./", True, []),
+    ("/lib", True, []),
+    ("/*", True, ["app/sub", "usr/lib/*"]),
+    ("/we[[]i]rd", True, []),
+    ("/./app/../app", True, ["**/b.py"]),
+    ("app/./*.none", True, []),
+    ("/dangling.py", True, []),
+]
+
+
+@pytest.mark.parametrize(("pattern", "parents", "exclude"), NARROWED)
+def test_narrowed_selections_are_those_of_the_context(
+    layers: list[Path], pattern: str, parents: bool, exclude: list[str]
+) -> None:
+    (everything,) = Layers().records(layers, ["/"])
+    expected = list(select_in_list(everything.files, pattern, parents=parents, exclude=exclude))
+    try:
+        found = list(Layers().records(layers, [pattern], parents=parents, exclude=exclude))
+    except BuildFailure as failure:
+        assert failure.diagnostic.reference == "step-copy-source-missing"
+        found = []
+    assert found == expected
+
+
+def test_what_is_not_selected_is_not_read(layers: list[Path]) -> None:
+    """Reading these would take hours."""
+    for name in ("app/huge.bin", "huge.bin"):
+        with (layers[0] / name).open("wb") as stream:
+            stream.truncate(8 << 40)
+    (selection,) = Layers().records(layers, ["/app"], exclude=["*.bin"])
+    assert [record.path for record in selection.files] == APP
+    (selection,) = Layers().records(layers, ["/app/*.py"], parents=True)
+    assert [record.path for record in selection.files] == ["app", "app/a.py", "app/b.py"]
+
+
+def test_a_malformed_exclusion_fails(layers: list[Path]) -> None:
+    with pytest.raises(BuildFailure) as caught:
+        Layers().records(layers, ["/app"], exclude=["[a"])
+    assert caught.value.diagnostic.reference == "context-bad-ignore-pattern"

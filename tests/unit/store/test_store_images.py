@@ -37,17 +37,17 @@ def test_several_names_an_image(store: Store) -> None:
     )
     assert store.images.tag(image.id[7:15], "app").id == image.id
     before, gone = store.images.untag("app:1")
-    assert (len(before.names), gone) == (3, False)
+    assert (len(before.names), gone) == (3, ())
     assert store.images.resolve("app").names == ("docker.io/library/app:latest", "registry.example:5000/team/app:2")
 
 
 def test_an_image_goes_with_its_last_name_or_by_id(store: Store) -> None:
     image = add_image(store, "app")
-    assert store.images.untag("app") == (image, True)
+    assert store.images.untag("app") == (image, (image.id,))
     assert store.images.list() == ()
     image = add_image(store, "app")
     store.images.tag("app", "more")
-    assert store.images.untag(image.id[7:20])[1] is True
+    assert store.images.untag(image.id[7:20])[1] == (image.id,)
     assert store.images.get("more") is None
     with pytest.raises(BuildFailure) as caught:
         store.images.untag("app")

@@ -1,0 +1,81 @@
+"""`lamina plan`: what a build would do, and how long that would take; nothing is built."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import sys
+
+import msgspec
+
+from lamina.cli.options import Parser, pairs
+from lamina.diagnostics import BuildFailure
+
+#: What the exit status says: something would run; and it would take longer than --budget.
+SOMETHING_RUNS, OVER_BUDGET = 10, 11
+
+_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def configure(parser: Parser) -> None:
+    add = parser.add_argument
+    add("context", nargs="?", default=".", metavar="CONTEXT", help="the build context, as for `lamina build`")
+    add("-f", "--file", metavar="FILE", help="the Dockerfile (default: CONTEXT/Dockerfile; - = stdin)")
+    add("--build-arg", action="append", default=[], metavar="NAME=VALUE", help="value of an ARG")
+    add("--target", default="", metavar="STAGE", help="the stage to build (default: the last)")
+    add("--platform", metavar="OS/ARCH", help="the platform to build for (default: this machine's)")
+    add("--build-context", action="append", default=[], metavar="NAME=WHERE", help="a named context")
+    add("--allow", action="append", default=[], metavar="ENTITLEMENT", help="security.insecure, network.host")
+    add("--no-cache", action="store_true", help="as if every step ran anew")
+    add("--no-cache-filter", action="append", default=[], metavar="STAGE", help="as if a stage ran anew")
+    add("--pull", action="store_true", help="ask the registry again what the base images are")
+    add("--network", default="default", choices=("default", "host", "none"), help="network of RUN steps")
+    add("--add-host", action="append", default=[], metavar="NAME:ADDRESS", help="a name that RUN steps know")
+    add("--budget", metavar="TIME", help=f"exit with {OVER_BUDGET} if it would take longer, such as 60s")
+    add("--json", action="store_true", help="print the plan as JSON (docs/formats/plan.md)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from lamina.api import plan
+    from lamina.cli import outside
+    from lamina.explain.table import rows, summary
+    from lamina.report.table import forecast_line, table_lines
+
+    budget = _budget(arguments.budget)
+    found = plan(
+        arguments.context,
+        dockerfile=sys.stdin.buffer.read() if arguments.file == "-" and arguments.context != "-" else arguments.file,
+        build_args=pairs(arguments.build_arg, "--build-arg", from_environment=True),
+        target=arguments.target,
+        platform=arguments.platform,
+        contexts=pairs(arguments.build_context, "--build-context"),
+        allow=arguments.allow,
+        no_cache=arguments.no_cache,
+        no_cache_stages=arguments.no_cache_filter,
+        pull=arguments.pull,
+        network=arguments.network,
+        hosts=outside.hosts(arguments.add_host),
+        root=arguments.root,
+    )
+    table, counted = rows(found.stages), summary(found.stages)
+    pending = counted.total - counted.cached
+    if arguments.json:
+        facts = {"steps": table, "pending": pending, "total": counted.total, "seconds": found.seconds}
+        print(msgspec.json.format(msgspec.json.encode(facts)).decode())
+    else:
+        width = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 120
+        print("\n".join([*table_lines(table, width=width), "", forecast_line(found.seconds, pending, counted.total)]))
+    if budget is not None and found.seconds > budget:
+        return OVER_BUDGET
+    return SOMETHING_RUNS if pending else os.EX_OK
+
+
+def _budget(text: str | None) -> float | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if match is None:
+        raise BuildFailure("usage-bad-arguments", f"--budget {text!r}: write a number and s, m or h, such as 90s")
+    return float(match[1]) * _SECONDS[match[2]]
