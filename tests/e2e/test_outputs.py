@@ -64,6 +64,7 @@ def test_the_configuration_is_what_the_dockerfile_says(lamina: Command, context:
         "ExposedPorts": {"8000/tcp": {}},
         "Volumes": {"/var/data": {}},
         "Entrypoint": ["sh", "-c"],
+        "ArgsEscaped": True,
         "Cmd": ["echo hello $WHO; cat data made; id -un; pwd; test -e /bin/vi || echo gone"],
     }
     history = lamina.run("history", "--no-trunc", "x:1").ok().out
