@@ -51,6 +51,26 @@ RUN --mount=type=cache,target=/c,mode=0700,uid=12 echo x >> /c/log; cp /c/log /l
     assert lamina.run("run", "x", "sh", "-c", "cat /log /s; ls -d /c").out == "x\nx\n700:12\n"
 
 
+def test_cache_folders_are_listed_and_deleted(lamina: Command, tmp_path: Path) -> None:
+    text = "FROM busybox\nRUN --mount=type=cache,target=/c,id=mine head -c 5000 /dev/zero > /c/f\n"
+    folder = project(tmp_path / "p", text)
+    lamina.build(folder).ok()
+    listed = lamina.run("cache", "mounts").ok().out.splitlines()
+    assert (len(listed), listed[1].split()[0]) == (2, "mine")
+    assert "cache mounts" in lamina.run("cache", "du").ok().out
+    assert lamina.run("cache", "mounts", "--delete", "--older-than", "1d").ok().out == "deleted 0 cache mounts\n"
+    assert lamina.run("cache", "mounts", "--delete").ok().out == "deleted 1 cache mounts\n"
+    assert len(lamina.run("cache", "mounts").ok().out.splitlines()) == 1
+    lamina.verify()
+
+
+def test_the_host_name_can_be_chosen(lamina: Command, tmp_path: Path) -> None:
+    folder = project(tmp_path / "p", "FROM busybox\nRUN hostname > /name\n")
+    lamina.build(folder, "--build-arg", "BUILDKIT_SANDBOX_HOSTNAME=builder", "-t", "x").ok()
+    assert lamina.run("run", "x", "cat", "/name").out == "builder\n"
+    assert lamina.build(folder).verdicts() != {}
+
+
 def test_cache_folders_go_where_the_user_says(lamina: Command, tmp_path: Path) -> None:
     folder = project(tmp_path / "p", "FROM busybox\nRUN --mount=type=cache,target=/c,id=mine echo kept > /c/f\n")
     lamina.build(folder, "--cache-mount-root", tmp_path / "mounts").ok()

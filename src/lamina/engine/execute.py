@@ -70,6 +70,7 @@ def run(
                 user=user,
                 network="none" if network == "none" else "host",
                 mounts=mounts,
+                hostname=op.hostname or "buildkitsandbox",
                 hosts=request.hosts,
                 limits=request.limits,
                 shm_size=request.shm_size,

@@ -77,6 +77,8 @@ def run_key(
     parts += [KeyPart(f"source {facts.source}", facts.files, files=facts.files) for facts in mounted]
     if op.script is not None:
         parts.append(KeyPart("script", op.script.content))
+    if op.hostname:
+        parts.append(KeyPart("hostname", op.hostname))
     parts += [KeyPart(f"host {name}", name) for name in hosts]
     return _key("run", tuple(parts))
 

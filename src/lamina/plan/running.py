@@ -31,6 +31,7 @@ def run_op(outlined: Outline, raw: RawStage, scope: Scope, instruction: Run, opt
         network=network.value or "default" if network else "default",
         security=security.value or "sandbox" if security else "sandbox",
         script=script,
+        hostname=options.build_args.get("BUILDKIT_SANDBOX_HOSTNAME", ""),
     )
     if mounts:
         found = step_mounts(scope, mounts, lambda text, span: copy_source(outlined, text, raw, span))

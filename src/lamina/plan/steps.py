@@ -133,7 +133,8 @@ class RunOp(Struct, frozen=True, tag="run"):
     """RUN: `argv` with the shell in front, `env` in order with the declared ARGs that have a value, `user` as written.
 
     `args` are all declared ARGs with what their names mean now, for the history's `|n` prefix. `network` is default,
-    none or host. `script` is the heredoc that is put into a file to be executed (see `plan.running.SCRIPTS`).
+    none or host. `script` is the heredoc that is put into a file to be executed (see `plan.running.SCRIPTS`);
+    `hostname` is empty for the usual one.
     """
 
     argv: tuple[str, ...]
@@ -145,6 +146,7 @@ class RunOp(Struct, frozen=True, tag="run"):
     security: str = "sandbox"
     mounts: tuple[StepMount, ...] = ()
     script: Inline | None = None
+    hostname: str = ""
 
 
 class CopyOp(Struct, frozen=True, tag="copy"):
