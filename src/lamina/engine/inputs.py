@@ -12,6 +12,7 @@ from lamina.diagnostics import BuildFailure, Span
 from lamina.digest import ChainID, Digest, FramedHash
 from lamina.keys.compute import SourceFacts, mount_facts, source_facts
 from lamina.keys.filetree import FileRecord, Selection
+from lamina.keys.schema import SCHEMA
 from lamina.keys.select import has_wildcard, near, select
 from lamina.plan.steps import BindMount, CacheMount, CopyOp, HttpSource, Inline, Op, Origin, RunOp, Source
 from lamina.ports import ContextReader, FactStore, Fetched, LayerIO
@@ -136,6 +137,7 @@ def _text(read: Read) -> str:
 def _question(read: Read, chain: ChainID | None) -> Digest:
     by = read.by
     frames = FramedHash()
+    frames.add("schema", str(SCHEMA))
     frames.add("selection", chain or "scratch")
     frames.add("source", _text(read))
     if isinstance(by, CopyOp):

@@ -11,7 +11,7 @@ from lamina.dockerfile.heredocs import content
 from lamina.dockerfile.syntax import Add, Copy
 from lamina.dockerfile.words import expand_heredoc
 from lamina.plan.chmod import normal
-from lamina.plan.failures import empty_value
+from lamina.plan.failures import empty_value, file_name
 from lamina.plan.remote import remote_source, shown
 from lamina.plan.scope import Scope
 from lamina.plan.stages import Outline, RawStage, copy_source
@@ -72,7 +72,7 @@ def _inline(scope: Scope, instruction: Copy | Add, index: int) -> Inline:
     if heredoc.expand:
         # The backslash escapes here, whatever the escape directive says, as in BuildKit.
         text = expand_heredoc(text, scope.variables, span=heredoc.span)
-    return Inline(heredoc.name, text)
+    return Inline(file_name(heredoc), text)
 
 
 def _add_source(instruction: Add, path: str) -> Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lamina.diagnostics import BuildFailure, Span
+from lamina.dockerfile.syntax import Heredoc
 
 
 def empty_value(what: str, span: Span) -> BuildFailure:
@@ -13,3 +14,15 @@ def empty_value(what: str, span: Span) -> BuildFailure:
         span=span,
         hint="check the spelling of its variables, or give them a default: ${NAME:-value}",
     )
+
+
+def file_name(heredoc: Heredoc) -> str:
+    """The name of a heredoc that becomes a file. Raises BuildFailure for one that would lead elsewhere."""
+    if heredoc.name in ("", ".", "..") or "/" in heredoc.name or "\0" in heredoc.name:
+        raise BuildFailure(
+            "dockerfile-bad-heredoc-name",
+            f"a heredoc called {heredoc.name!r} cannot be a file",
+            span=heredoc.span,
+            hint="the file is called like the heredoc, and the destination says where it goes",
+        )
+    return heredoc.name

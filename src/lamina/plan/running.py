@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from lamina.diagnostics import BuildFailure
 from lamina.dockerfile.heredocs import content, opening
 from lamina.dockerfile.syntax import Run
+from lamina.plan.failures import file_name
 from lamina.plan.metadata import command_line
 from lamina.plan.mounts import step_mounts
 from lamina.plan.scope import Scope
@@ -53,7 +54,8 @@ def _command(scope: Scope, instruction: Run) -> tuple[tuple[str, ...], Inline | 
         return (*scope.shell(), text + "".join(bodies)), None
     body = content(heredocs[0])
     if body.startswith("#!"):
-        return (*scope.shell(), f"{SCRIPTS}/{heredocs[0].name}"), Inline(heredocs[0].name, body)
+        name = file_name(heredocs[0])
+        return (*scope.shell(), f"{SCRIPTS}/{name}"), Inline(name, body)
     return (*scope.shell(), body), None
 
 
