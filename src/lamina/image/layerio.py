@@ -39,7 +39,8 @@ class Layers:
 
     def place(self, work: Workspace, placement: Placement, context: ContextReader | None) -> None:
         """Carry out a COPY or ADD into `work.upper`. Raises BuildFailure `step-copy-…`, `step-add-archive`,
-        `store-full` and what `context` raises; ValueError if there is neither a context nor a stack to read."""
+        `image-too-large`, `store-full` and what `context` raises; ValueError if there is neither a context nor a stack
+        to read."""
         from lamina.image.place import place
         from lamina.image.sources import ContextSource, Source, StackSource
         from lamina.image.upper import Upper
