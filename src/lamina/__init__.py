@@ -17,20 +17,24 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lamina.api import build as build
+    from lamina.api import forecast as forecast
     from lamina.diagnostics import BuildFailure as BuildFailure
     from lamina.diagnostics import Diagnostic as Diagnostic
+    from lamina.engine.forecast import Forecast as Forecast
     from lamina.engine.request import BuildResult as BuildResult
     from lamina.events import Reporter as Reporter
 
 __version__ = "0.1.0"
 
-__all__ = ["BuildFailure", "BuildResult", "Diagnostic", "Reporter", "build"]
+__all__ = ["BuildFailure", "BuildResult", "Diagnostic", "Forecast", "Reporter", "build", "forecast"]
 
 _HOMES = {
     "build": "lamina.api",
+    "forecast": "lamina.api",
     "BuildFailure": "lamina.diagnostics",
     "Diagnostic": "lamina.diagnostics",
     "BuildResult": "lamina.engine.request",
+    "Forecast": "lamina.engine.forecast",
     "Reporter": "lamina.events",
 }
 

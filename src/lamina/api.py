@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
+from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from lamina.cli import locate
@@ -21,7 +23,6 @@ from lamina.context.ignore_file import load_rules
 from lamina.context.reader import DirectoryContext
 from lamina.diagnostics import BuildFailure
 from lamina.engine.build import build as run_build
-from lamina.engine.forecast import Forecast, forecast
 from lamina.engine.request import BuildRequest, BuildResult
 from lamina.engine.world import World
 from lamina.events import Reporter
@@ -32,6 +33,9 @@ from lamina.report.logfile import LogFile
 from lamina.report.plain import PlainReporter
 from lamina.report.tee import Tee
 from lamina.store.builds import Build
+
+if TYPE_CHECKING:
+    from lamina.engine.forecast import Forecast
 
 
 def build(
@@ -80,26 +84,24 @@ def build(
 
     Raises BuildFailure for everything that the user can mend.
     """
-    located = None if locate.is_elsewhere(context) else locate.here(context, dockerfile)
     wanted = [parse_output(output) for output in outputs]
     notes = parse_annotations(annotations)
     chosen = platforms(platform)
     mounts, environment = _certificates(ca_certs)
-    with workshop(store_root(root), runtime) as shop, ExitStack() as held:
-        located = located or locate.fetched(context, dockerfile, shop, held, build_args or {})
-        named = locate.named_contexts(contexts or {}, shop, held)
+    with _workplace(context, dockerfile, contexts or {}, build_args or {}, store_root(root), runtime) as place:
+        shop = place.shop
         request = BuildRequest(
             build="",
-            dockerfile=located.text,
-            file=located.name,
-            project=located.project,
+            dockerfile=place.located.text,
+            file=place.located.name,
+            project=place.located.project,
             options=PlanOptions(
                 platform=chosen[0],
                 build_platform=host_platform(),
                 build_args=dict(build_args or {}),
                 target=target,
                 labels=dict(labels or {}),
-                contexts=named.values,
+                contexts=place.named.values,
                 allow=frozenset(allow),
             ),
             tags=tuple(reference(tag) for tag in tags),
@@ -117,21 +119,20 @@ def build(
             limits=tuple(limits),
             shm_size=shm_size,
         )
-        reader = held.enter_context(closing(_reader(located, shop)))
         folder = Path(cache_mount_root) if cache_mount_root is not None else None
-        world = shop.world(reader, named.readers, named.images, folder)
+        world = shop.world(place.reader, place.named.readers, place.named.images, folder)
         built = {one: _build_for(one, request, shop, world, reporter or Reporter()) for one in _host_last(chosen)}
         shop.store.images.only([str(tag) for tag in request.tags], [str(one) for one in chosen])
         results, manifest = tuple(built.values()), None
         if after is not None and len(results) == 1:
-            after(shop, reader, results[0])
+            after(shop, place.reader, results[0])
         for output in wanted:
             images = [built[one].image_id for one in chosen]
             manifest = export(shop, images, request.tags, output, notes) or manifest
         return replace(results[-1], others=results[:-1], manifest=manifest)
 
 
-def plan(
+def forecast(
     context: str | os.PathLike[str] = ".",
     *,
     dockerfile: str | os.PathLike[str] | bytes | None = None,
@@ -152,21 +153,20 @@ def plan(
 
     Images and contexts that are elsewhere are asked for as a build does. Raises BuildFailure.
     """
-    located = None if locate.is_elsewhere(context) else locate.here(context, dockerfile)
-    with workshop(store_root(root)) as shop, ExitStack() as held:
-        located = located or locate.fetched(context, dockerfile, shop, held, build_args or {})
-        named = locate.named_contexts(contexts or {}, shop, held)
+    from lamina.engine import forecast as engine  # here, because a build makes no forecast
+
+    with _workplace(context, dockerfile, contexts or {}, build_args or {}, store_root(root), "auto") as place:
         request = BuildRequest(
             build="",
-            dockerfile=located.text,
-            file=located.name,
-            project=located.project,
+            dockerfile=place.located.text,
+            file=place.located.name,
+            project=place.located.project,
             options=PlanOptions(
                 platform=_host_last(platforms(platform))[-1],
                 build_platform=host_platform(),
                 build_args=dict(build_args or {}),
                 target=target,
-                contexts=named.values,
+                contexts=place.named.values,
                 allow=frozenset(allow),
             ),
             no_cache=no_cache,
@@ -175,8 +175,34 @@ def plan(
             network=network,
             hosts=tuple(hosts),
         )
-        reader = held.enter_context(closing(_reader(located, shop)))
-        return forecast(request, shop.world(reader, named.readers, named.images), reporter or Reporter())
+        world = place.shop.world(place.reader, place.named.readers, place.named.images)
+        return engine.forecast(request, world, reporter or Reporter())
+
+
+class _Workplace(Struct, frozen=True):
+    """An open store, and everything of the user's that a build or a plan reads."""
+
+    shop: Workshop
+    located: locate.Located
+    named: locate.NamedContexts
+    reader: DirectoryContext
+
+
+@contextmanager
+def _workplace(
+    context: str | os.PathLike[str],
+    dockerfile: str | os.PathLike[str] | bytes | None,
+    contexts: Mapping[str, str | os.PathLike[str]],
+    build_args: Mapping[str, str],
+    root: Path,
+    runtime: str,
+) -> Iterator[_Workplace]:
+    """Find the context and the Dockerfile, those that are here before the store is opened."""
+    located = None if locate.is_elsewhere(context) else locate.here(context, dockerfile)
+    with workshop(root, runtime) as shop, ExitStack() as held:
+        located = located or locate.fetched(context, dockerfile, shop, held, build_args)
+        named = locate.named_contexts(contexts, shop, held)
+        yield _Workplace(shop, located, named, held.enter_context(closing(_reader(located, shop))))
 
 
 def _host_last(chosen: Sequence[Platform]) -> list[Platform]:

@@ -38,13 +38,13 @@ def configure(parser: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from lamina.api import plan
+    from lamina.api import forecast
     from lamina.cli import outside
     from lamina.explain.table import rows, summary
     from lamina.report.table import forecast_line, table_lines
 
     budget = _budget(arguments.budget)
-    found = plan(
+    found = forecast(
         arguments.context,
         dockerfile=sys.stdin.buffer.read() if arguments.file == "-" and arguments.context != "-" else arguments.file,
         build_args=pairs(arguments.build_arg, "--build-arg", from_environment=True),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Protocol
 
 from msgspec import Struct
@@ -134,6 +133,8 @@ class Reading:
 
 def _written(inline: Inline, scratch: Path) -> Path:
     """A heredoc's file in a directory of its own, to be copied from."""
+    from tempfile import mkdtemp  # here, because most builds have no heredocs to write
+
     folder = Path(mkdtemp(prefix="heredoc-", dir=scratch))
     (folder / inline.name).write_bytes(inline.content.encode("utf-8", "surrogateescape"))
     return folder

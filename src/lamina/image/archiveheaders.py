@@ -40,6 +40,7 @@ class Archive(tarfile.TarFile):
             yield
             return
         whole = self.fileobj
+        # tarfile asks its stream for read, seek and tell alone, which its type does not say.
         self.bounded = self.fileobj = _Bounded(cast("IO[bytes]", whole))  # type: ignore[assignment]
         try:
             yield
