@@ -14,10 +14,12 @@ TIMEOUT = 1200.0
 
 
 class Sample(Struct, frozen=True):
-    """One run: seconds, and MiB of the largest process in the tree (plus the daemon's, where a tool has one)."""
+    """One run: seconds, and MiB of the largest process in the tree (plus the daemon's, where a tool has one). `memo`:
+    whether lamina answered from the memo of an earlier build."""
 
     seconds: float
     peak_mib: float
+    memo: bool = False
 
 
 class CommandFailed(Exception):

@@ -13,6 +13,10 @@ from bench.measure import DaemonMemory, Sample, output_of, timed
 BASE = "bench-base"
 IMAGE = "bench-image"
 
+#: Parts of the names of measures.
+NOOP, PLAN, ORDINARY = "noop-", "plan-", " ordinary"
+BARE = "python -c pass"
+
 
 class Tool(ABC):
     """A builder of images from the command line."""
@@ -40,14 +44,22 @@ class Tool(ABC):
     def identity(self) -> str:
         """What tells the image `IMAGE` from other images."""
 
+    def beside(self, workload: str, context: Path) -> dict[str, list[str]]:
+        """Further commands that are measured in each round of a workload, by the name of their measure."""
+        return {}
+
     def build(self, context: Path) -> Sample:
-        """Build, measured. Raises CommandFailed.
+        """Build, measured. Raises CommandFailed."""
+        return self.run(self.build_command(context))
+
+    def run(self, command: list[str]) -> Sample:
+        """Run a command, measured. Raises CommandFailed.
 
         What earlier builds have left for the disk is written first: a tool that syncs would pay for the others' data.
         """
         os.sync()
         self.memory.reset()
-        sample = timed(self.build_command(context), self.environment, self.work / f"{self.name}.log")
+        sample = timed(command, self.environment, self.work / f"{self.name}.log")
         return Sample(sample.seconds, sample.peak_mib + self.memory.peak_mib())
 
 
@@ -59,7 +71,11 @@ class Lamina(Tool):
     def __init__(self, work: Path) -> None:
         super().__init__(work)
         self.command = str(Path(sys.executable).parent / "lamina")
-        self.environment["LAMINA_ROOT"] = str(work / "lamina")
+        self.root = work / "lamina"
+        self.environment["LAMINA_ROOT"] = str(self.root)
+        # Compiled modules as an installed package has them, but outside the checkout, which they may not be written to.
+        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        self.environment["PYTHONPYCACHEPREFIX"] = str(work / "compiled")
 
     def version(self) -> str:
         return output_of([self.command, "--version"], self.environment)
@@ -69,6 +85,25 @@ class Lamina(Tool):
 
     def build_command(self, context: Path) -> list[str]:
         return [self.command, "build", "--progress", "plain", "--network", "host", "-t", IMAGE, str(context)]
+
+    def beside(self, workload: str, context: Path) -> dict[str, list[str]]:
+        """For a no-op: the way of a build that has no memo, which is that of any command line with `--iidfile`, a plan,
+        and in the smallest case the bare start of the interpreter that runs lamina."""
+        if not workload.startswith(NOOP):
+            return {}
+        image_id = ["--iidfile", str(self.work / "iid")]
+        commands = {
+            f"{workload}{ORDINARY}": [*self.build_command(context)[:-1], *image_id, str(context)],
+            workload.replace(NOOP, PLAN, 1): [self.command, "plan", "--network", "host", str(context)],
+        }
+        return commands | ({BARE: [sys.executable, "-c", "pass"]} if workload == f"{NOOP}100" else {})
+
+    def run(self, command: list[str]) -> Sample:
+        logs = self.root / "logs"
+        before = len(os.listdir(logs))
+        sample = super().run(command)
+        # A build that walks through its steps writes a log; the memo's answer writes nothing.
+        return Sample(sample.seconds, sample.peak_mib, "build" in command and len(os.listdir(logs)) == before)
 
     def identity(self) -> str:
         return output_of([self.command, "inspect", IMAGE], self.environment)

@@ -11,14 +11,16 @@ import os
 import platform
 import shutil
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
 from bench.dockerd import Dockerd, unmount_below
-from bench.measure import CommandFailed
+from bench.explained import CASE, Explained, explained
+from bench.measure import CommandFailed, Sample
 from bench.peers import Buildah, Docker, Lamina, Tool
-from bench.table import Results, goals, medians, memory_table, seconds_table
+from bench.table import FIRST, Results, explained_lines, goals, medians, memory_table, seconds_table
 from bench.workloads import Workload, workloads
 from tests.support.base_images import busybox_rootfs
 
@@ -34,6 +36,7 @@ def main() -> int:
     options.work.mkdir(parents=True)
     results: Results = {}
     versions: dict[str, str] = {}
+    told: Explained | None = None
     try:
         with ExitStack() as stack:
             tools = _start(options.tools, options.work, stack)
@@ -41,17 +44,19 @@ def main() -> int:
             for workload in workloads(options.work):
                 if workload.name in options.cases:
                     measure(workload, tools, options.rounds, results)
+            if CASE in options.cases and "lamina" in options.tools:
+                told = explained(options.work)
     except CommandFailed as error:
         print(f"\nbench: {error}", file=sys.stderr)
         return 1
     finally:
         unmount_below(options.work)
         shutil.rmtree(options.work, ignore_errors=True)
-        if results:
-            _write(options.json, options.rounds, versions, results)
+        if results or told:
+            _write(options.json, options.rounds, versions, results, told)
     table = medians(results)
     print(f"\n{seconds_table(table, options.tools)}\n\n{memory_table(results, options.tools)}\n")
-    print("\n".join(goals(table, results)))
+    print("\n".join([*goals(table, results), *(explained_lines(told) if told else ())]))
     print(f"all samples: {options.json}")
     return 0
 
@@ -63,21 +68,33 @@ def measure(workload: Workload, tools: list[Tool], rounds: int, results: Results
     images: dict[str, str] = {}
     if workload.warm:
         for tool in tools:
-            print(f"  {tool.name:<9} first build {tool.build(workload.context).seconds:8.3f} s", flush=True)
+            _keep(results, f"{FIRST}{workload.name}", tool, tool.build(workload.context))
             images[tool.name] = tool.identity()
+    if workload.rests:
+        time.sleep(workload.rests)
+        for tool in tools:
+            tool.build(workload.context)
     for number in range(rounds):
         workload.begin_round(number)
         turn = number % len(tools)
         for tool in tools[turn:] + tools[:turn]:
             for name in workload.builds(tool.name, number):
-                sample = tool.build(workload.context)
-                results.setdefault(name, {}).setdefault(tool.name, []).append(sample)
-                print(f"  {tool.name:<9} {name} {sample.seconds:8.3f} s {sample.peak_mib:6.0f} MiB", flush=True)
+                _keep(results, name, tool, tool.build(workload.context))
+            beside = list(tool.beside(workload.name, workload.context).items())
+            start = number % len(beside) if beside else 0
+            for name, command in beside[start:] + beside[:start]:
+                _keep(results, name, tool, tool.run(command))
             image = tool.identity()
             if tool.name in images and (image == images[tool.name]) != workload.same_image:
                 raise CommandFailed(f"{tool.name}: after {workload.title} the image is not what it should be")
             images[tool.name] = image
     shutil.rmtree(workload.context)
+
+
+def _keep(results: Results, name: str, tool: Tool, sample: Sample) -> None:
+    results.setdefault(name, {}).setdefault(tool.name, []).append(sample)
+    memo = ", from the memo" if sample.memo else ""
+    print(f"  {tool.name:<9} {name} {sample.seconds:8.3f} s {sample.peak_mib:6.0f} MiB{memo}", flush=True)
 
 
 def _start(names: list[str], work: Path, stack: ExitStack) -> list[Tool]:
@@ -96,15 +113,15 @@ def _start(names: list[str], work: Path, stack: ExitStack) -> list[Tool]:
     return tools
 
 
-def _write(target: Path, rounds: int, versions: dict[str, str], results: Results) -> None:
+def _write(target: Path, rounds: int, versions: dict[str, str], results: Results, told: Explained | None) -> None:
     machine = {"cpus": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version()}
-    document = {"machine": machine, "versions": versions, "rounds": rounds, "samples": results}
+    document = {"machine": machine, "versions": versions, "rounds": rounds, "samples": results, "explained": told}
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(msgspec.json.format(msgspec.json.encode(document)))
 
 
 def _options() -> argparse.Namespace:
-    cases = [workload.name for workload in workloads(Path())]
+    cases = [*(workload.name for workload in workloads(Path())), CASE]
     parser = argparse.ArgumentParser(prog="./dev bench", description="compare lamina with Docker and Buildah")
     parser.add_argument("--cases", default=cases, type=lambda text: text.split(","), help=",".join(cases))
     parser.add_argument("--tools", default=list(TOOLS), type=lambda text: text.split(","), help=",".join(TOOLS))

@@ -25,6 +25,8 @@ class Workload:
     warm = False
     #: Whether two builds in a row must give the same image or must not.
     same_image = False
+    #: Seconds that the context rests after the first build, which is then built once more before the rounds.
+    rests = 0.0
 
     def __init__(self, directory: Path) -> None:
         self.context = directory / self.name
@@ -42,10 +44,12 @@ class Workload:
 
 
 class Noop(Workload):
-    """Nothing changed since the last build."""
+    """Nothing changed since the last build, and nothing that is younger than the clocks of file systems can tell: then
+    lamina keeps a memo of the build before the rounds."""
 
     warm = True
     same_image = True
+    rests = 2.5
 
     def __init__(self, directory: Path, files: int) -> None:
         self.name = f"noop-{files}"
@@ -63,6 +67,7 @@ class Change(Noop):
     """One file of the context has other content than at the last build."""
 
     same_image = False
+    rests = 0.0
 
     def __init__(self, directory: Path, files: int) -> None:
         super().__init__(directory, files)

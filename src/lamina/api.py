@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -20,13 +19,18 @@ from lamina.cli.options import host_platform, platforms, reference, store_root
 from lamina.cli.outputs import export, parse_output
 from lamina.cli.wire import Workshop, workshop
 from lamina.context.ignore_file import load_rules
+from lamina.context.modes import Modes
 from lamina.context.reader import DirectoryContext
 from lamina.diagnostics import BuildFailure
+from lamina.digest import Digest
 from lamina.engine.build import build as run_build
 from lamina.engine.request import BuildRequest, BuildResult
 from lamina.engine.world import World
 from lamina.events import Reporter
+from lamina.explain.story import tell
+from lamina.keys.outcome import StageResult
 from lamina.oci.platform import Platform
+from lamina.plan.args import SOURCE_DATE_EPOCH
 from lamina.plan.steps import PlanOptions
 from lamina.ports import Limit, Mount
 from lamina.report.logfile import LogFile
@@ -63,8 +67,14 @@ def build(
     runtime: str = "auto",
     jobs: int | None = None,
     cache_mount_root: str | os.PathLike[str] | None = None,
+    modes: Modes | None = None,
+    source_date_epoch: int | Literal["auto"] | None = None,
+    fail_on_miss: bool = False,
+    reuse: bool = False,
+    observe: bool | None = None,
     outputs: Sequence[str] = (),
     root: str | os.PathLike[str] | None = None,
+    max_size: int | None = None,
     reporter: Reporter | None = None,
     after: Callable[[Workshop, DirectoryContext, BuildResult], None] | None = None,
 ) -> BuildResult:
@@ -78,32 +88,35 @@ def build(
     bytes; `ssh` the sockets of agents. `allow` holds entitlements such as `security.insecure`. `hosts` are (name,
     address), `shm_size` bytes. `ca_certs` is `host` (RUN steps see the certificate bundle that the environment names),
     `none`, or a path. `jobs` is how many steps may run at once. `cache_mount_root` is the folder of cache mounts
-    (default: in the store). `outputs` are written as for `lamina build -o`. `root` is the store's folder. `reporter`
-    hears what happens. `after` is called when an image of one platform is there, while the store and the context are
-    still open; the command notes there what a next build may rely on.
+    (default: in the store). `modes` says which permission bits of context files count: all (`keep`), or whether a file
+    is executable (`git`); `source_date_epoch` is the time that the image bears and that steps are offered, `auto` that
+    of the commit; the default of both is what the context's `lamina.toml` says. With `fail_on_miss` no step may run;
+    with `reuse` an image that was built from the same inputs is taken as it is. With `observe` (default: what
+    `lamina.toml` says, or not) it is noted what RUN steps look at in copied files, and a step that looked at nothing
+    that changed is cached. `outputs` are written as for
+    `lamina build -o`. `root` is the store's folder, `max_size` its limit in bytes (default: the store's own).
+    `reporter` hears what happens. `after` is called when an image of one platform is there, while the store and the
+    context are still open; the command notes there what a next build may rely on.
 
-    Raises BuildFailure for everything that the user can mend.
+    Raises BuildFailure for everything that the user can mend; NotCached if `fail_on_miss` forbids a step to run.
     """
     wanted = [parse_output(output) for output in outputs]
     notes = parse_annotations(annotations)
     chosen = platforms(platform)
     mounts, environment = _certificates(ca_certs)
-    with _workplace(context, dockerfile, contexts or {}, build_args or {}, store_root(root), runtime) as place:
+    opened = _Opened(context, dockerfile, contexts or {}, build_args or {}, store_root(root), runtime, modes, max_size)
+    with _workplace(opened) as place:
         shop = place.shop
-        request = BuildRequest(
-            build="",
-            dockerfile=place.located.text,
-            file=place.located.name,
-            project=place.located.project,
-            options=PlanOptions(
-                platform=chosen[0],
-                build_platform=host_platform(),
-                build_args=dict(build_args or {}),
-                target=target,
-                labels=dict(labels or {}),
-                contexts=place.named.values,
-                allow=frozenset(allow),
-            ),
+        options = PlanOptions(
+            platform=chosen[0],
+            build_platform=host_platform(),
+            build_args=dict(build_args or {}),
+            target=target,
+            labels=dict(labels or {}),
+            allow=frozenset(allow),
+        )
+        request = replace(
+            _request(place, options, source_date_epoch),
             tags=tuple(reference(tag) for tag in tags),
             no_cache=no_cache,
             no_cache_stages=frozenset(no_cache_stages),
@@ -118,13 +131,17 @@ def build(
             hosts=tuple(hosts),
             limits=tuple(limits),
             shm_size=shm_size,
+            fail_on_miss=fail_on_miss,
+            reuse=reuse,
+            observe=place.located.configuration.observe if observe is None else observe,
         )
         folder = Path(cache_mount_root) if cache_mount_root is not None else None
         world = shop.world(place.reader, place.named.readers, place.named.images, folder)
         built = {one: _build_for(one, request, shop, world, reporter or Reporter()) for one in _host_last(chosen)}
         shop.store.images.only([str(tag) for tag in request.tags], [str(one) for one in chosen])
         results, manifest = tuple(built.values()), None
-        if after is not None and len(results) == 1:
+        # A time that comes from the commit changes without a trace in what a memo looks at.
+        if after is not None and len(results) == 1 and _epoch_wanted(place, source_date_epoch) != "auto":
             after(shop, place.reader, results[0])
         for output in wanted:
             images = [built[one].image_id for one in chosen]
@@ -146,6 +163,9 @@ def forecast(
     pull: bool = False,
     network: str = "default",
     hosts: Sequence[tuple[str, str]] = (),
+    observe: bool | None = None,
+    modes: Modes | None = None,
+    source_date_epoch: int | Literal["auto"] | None = None,
     root: str | os.PathLike[str] | None = None,
     reporter: Reporter | None = None,
 ) -> Forecast:
@@ -155,28 +175,100 @@ def forecast(
     """
     from lamina.engine import forecast as engine  # here, because a build makes no forecast
 
-    with _workplace(context, dockerfile, contexts or {}, build_args or {}, store_root(root), "auto") as place:
-        request = BuildRequest(
-            build="",
-            dockerfile=place.located.text,
-            file=place.located.name,
-            project=place.located.project,
-            options=PlanOptions(
-                platform=_host_last(platforms(platform))[-1],
-                build_platform=host_platform(),
-                build_args=dict(build_args or {}),
-                target=target,
-                contexts=place.named.values,
-                allow=frozenset(allow),
-            ),
+    opened = _Opened(context, dockerfile, contexts or {}, build_args or {}, store_root(root), "auto", modes)
+    with _workplace(opened) as place:
+        options = _plan_options(platform, build_args, target, allow)
+        request = replace(
+            _request(place, options, source_date_epoch),
             no_cache=no_cache,
             no_cache_stages=frozenset(no_cache_stages),
             pull=pull,
             network=network,
             hosts=tuple(hosts),
+            observe=place.located.configuration.observe if observe is None else observe,
         )
         world = place.shop.world(place.reader, place.named.readers, place.named.images)
         return engine.forecast(request, world, reporter or Reporter())
+
+
+def key(
+    context: str | os.PathLike[str] = ".",
+    *,
+    dockerfile: str | os.PathLike[str] | bytes | None = None,
+    build_args: Mapping[str, str] | None = None,
+    target: str = "",
+    platform: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    contexts: Mapping[str, str | os.PathLike[str]] | None = None,
+    allow: Sequence[str] = (),
+    pull: bool = False,
+    network: str = "default",
+    hosts: Sequence[tuple[str, str]] = (),
+    modes: Modes | None = None,
+    source_date_epoch: int | Literal["auto"] | None = None,
+    root: str | os.PathLike[str] | None = None,
+) -> Digest:
+    """The final key of what `build` would build with the same arguments: one digest over all that goes into the image.
+    Equal keys mean equal inputs. No step runs; what is elsewhere is asked for. Raises BuildFailure.
+    """
+    from lamina.engine.identity import image_key
+    from lamina.engine.resolve import job_of
+
+    opened = _Opened(context, dockerfile, contexts or {}, build_args or {}, store_root(root), "auto", modes)
+    with _workplace(opened) as place:
+        options = replace(_plan_options(platform, build_args, target, allow), labels=dict(labels or {}))
+        request = replace(_request(place, options, source_date_epoch), pull=pull, network=network, hosts=tuple(hosts))
+        world = place.shop.world(place.reader, place.named.readers, place.named.images)
+        return image_key(job_of(request, world, Reporter()))
+
+
+def _plan_options(
+    platform: str | None, build_args: Mapping[str, str] | None, target: str, allow: Sequence[str]
+) -> PlanOptions:
+    return PlanOptions(
+        platform=_host_last(platforms(platform))[-1],
+        build_platform=host_platform(),
+        build_args=dict(build_args or {}),
+        target=target,
+        allow=frozenset(allow),
+    )
+
+
+def _request(place: _Workplace, options: PlanOptions, epoch: int | Literal["auto"] | None) -> BuildRequest:
+    """What a build and a forecast have in common."""
+    located = place.located
+    wanted = _epoch_wanted(place, epoch)
+    if wanted == "auto":
+        from lamina.context.gitlog import commit_time
+
+        wanted = commit_time(located.directory)
+    if wanted is not None:
+        options = replace(options, build_args={SOURCE_DATE_EPOCH: str(wanted), **options.build_args})
+    return BuildRequest(
+        build="",
+        dockerfile=located.text,
+        file=located.name,
+        project=located.project,
+        options=replace(options, contexts=place.named.values),
+        step_epoch=wanted,
+    )
+
+
+def _epoch_wanted(place: _Workplace, given: int | Literal["auto"] | None) -> int | Literal["auto"] | None:
+    return given if given is not None else place.located.configuration.source_date_epoch
+
+
+class _Opened(Struct, frozen=True):
+    """What says where everything is: see `build`."""
+
+    context: str | os.PathLike[str]
+    dockerfile: str | os.PathLike[str] | bytes | None
+    contexts: Mapping[str, str | os.PathLike[str]]
+    build_args: Mapping[str, str]
+    root: Path
+    runtime: str
+    modes: Modes | None
+    max_size: int | None = None
 
 
 class _Workplace(Struct, frozen=True):
@@ -189,20 +281,15 @@ class _Workplace(Struct, frozen=True):
 
 
 @contextmanager
-def _workplace(
-    context: str | os.PathLike[str],
-    dockerfile: str | os.PathLike[str] | bytes | None,
-    contexts: Mapping[str, str | os.PathLike[str]],
-    build_args: Mapping[str, str],
-    root: Path,
-    runtime: str,
-) -> Iterator[_Workplace]:
+def _workplace(given: _Opened) -> Iterator[_Workplace]:
     """Find the context and the Dockerfile, those that are here before the store is opened."""
+    context, dockerfile = given.context, given.dockerfile
     located = None if locate.is_elsewhere(context) else locate.here(context, dockerfile)
-    with workshop(root, runtime) as shop, ExitStack() as held:
-        located = located or locate.fetched(context, dockerfile, shop, held, build_args)
-        named = locate.named_contexts(contexts, shop, held)
-        yield _Workplace(shop, located, named, held.enter_context(closing(_reader(located, shop))))
+    with workshop(given.root, given.runtime, max_size=given.max_size) as shop, ExitStack() as held:
+        located = located or locate.fetched(context, dockerfile, shop, held, given.build_args)
+        modes = given.modes or located.configuration.modes
+        named = locate.named_contexts(given.contexts, shop, held, modes)
+        yield _Workplace(shop, located, named, held.enter_context(closing(_reader(located, shop, modes))))
 
 
 def _host_last(chosen: Sequence[Platform]) -> list[Platform]:
@@ -211,11 +298,12 @@ def _host_last(chosen: Sequence[Platform]) -> list[Platform]:
     return sorted(chosen, key=lambda one: one == host)
 
 
-def _reader(located: locate.Located, shop: Workshop) -> DirectoryContext:
+def _reader(located: locate.Located, shop: Workshop, modes: Modes) -> DirectoryContext:
     if located.elsewhere:
-        return DirectoryContext(located.directory)
+        return DirectoryContext(located.directory, modes=modes)
     rules = load_rules(located.directory, located.path)
-    return DirectoryContext(located.directory, rules=rules, cache=shop.store.layout.root / "contexts")
+    cache = shop.store.layout.root / "contexts"
+    return DirectoryContext(located.directory, rules=rules, cache=cache, modes=modes)
 
 
 def _build_for(
@@ -237,29 +325,32 @@ def _logged_build(request: BuildRequest, shop: Workshop, world: World, reporter:
     """Build with a log file beside, and keep the build's story whether it succeeds or not."""
     log = shop.store.layout.logs / f"{request.build}.log"
     started, result = time.time(), None
+    stages: list[StageResult] = []
     try:
         with LogFile(log) as stream:
-            result = run_build(request, world, Tee(reporter, PlainReporter(stream)))
+            result = run_build(request, world, Tee(reporter, PlainReporter(stream)), stages.extend)
         return result
     except BuildFailure as failure:
         if failure.diagnostic.reference == "step-failed":
             raise failure.with_log(str(log)) from None
         raise
     finally:
+        story = tell(stages, result.key if result else None)
+        keys = [step.key for step in story.steps() if step.key is not None]
+        build = Build(
+            id=request.build,
+            project=request.project,
+            started=started,
+            seconds=time.time() - started,
+            result="done" if result else "failed",
+            image=result.image_id if result else None,
+            log=log.name,
+            facts=tuple({part.files: None for key in keys for part in key.parts if part.files is not None}),
+            key=story.key,
+        )
         # What a full disk says here must not stand before what the build said.
         with suppress(BuildFailure):
-            shop.store.builds.add(
-                Build(
-                    id=request.build,
-                    project=request.project,
-                    started=started,
-                    seconds=time.time() - started,
-                    result="done" if result else "failed",
-                    image=result.image_id if result else None,
-                    decisions=msgspec.Raw(msgspec.json.encode(result.stages if result else [])),
-                    log=log.name,
-                )
-            )
+            shop.store.builds.add(build, story)
 
 
 def _certificates(choice: str) -> tuple[tuple[Mount, ...], dict[str, str]]:

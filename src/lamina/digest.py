@@ -43,7 +43,7 @@ def chain_id(parent: ChainID | None, diff_id: DiffID) -> ChainID:
 class FramedHash:
     """SHA-256 over named, length-prefixed values: no two different lists of parts ever give the same input bytes.
 
-    Frame: name length (4 bytes, big endian), name (UTF-8), value length (8 bytes, big endian), value.
+    Frame: name length (4 bytes, big endian), name (UTF-8, undecodable bytes as they are), value length (8 bytes, big endian), value.
     """
 
     __slots__ = ("_hash",)
@@ -52,7 +52,7 @@ class FramedHash:
         self._hash = hashlib.sha256()
 
     def add(self, name: str, value: bytes | str) -> None:
-        key = name.encode()
+        key = name.encode("utf-8", "surrogateescape")
         data = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
         self._hash.update(len(key).to_bytes(4, "big") + key + len(data).to_bytes(8, "big"))
         self._hash.update(data)

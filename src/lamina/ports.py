@@ -6,7 +6,7 @@ engine; `testing` ships fakes; `tests/contract` holds one suite a port that fake
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
@@ -16,6 +16,8 @@ from msgspec import Struct, field
 from lamina.digest import ChainID, DiffID, Digest
 from lamina.keys.filetree import FileRecord as FileRecord
 from lamina.keys.filetree import Selection as Selection
+from lamina.keys.looks import Look as Look
+from lamina.keys.looks import Observations
 from lamina.keys.record import CacheRecord
 from lamina.oci.descriptor import Descriptor
 from lamina.oci.manifest import Index, Manifest
@@ -100,8 +102,9 @@ class CacheIndex(Protocol):
         """The newest usable record whose definition key or content key is `key`."""
 
     def nearest(self, address: str, project: str, text: str) -> Sequence[CacheRecord]:
-        """Records of that project to compare a missed key with, newest first: up to 8 with this address, and up to 8
-        with this text, for an instruction inserted above moves all addresses below it."""
+        """Records of that project to compare a missed key with, those used last first: up to 8 with this address, and
+        up to 8 with this text, for an instruction inserted above moves all addresses below it. If that project has
+        none, up to 8 of others with this text: another checkout of the same files, perhaps."""
 
     def add(self, record: CacheRecord) -> None: ...
 
@@ -109,7 +112,9 @@ class CacheIndex(Protocol):
 class FactStore(Protocol):
     """Lists of file records by their tree digest, and answers that never change (what a pattern selects in a chain)."""
 
-    def put(self, digest: Digest, records: Sequence[FileRecord]) -> None: ...
+    def put(self, digest: Digest, records: Sequence[FileRecord], like: Digest | None = None) -> None:
+        """Keep a list. `like` names one that it probably resembles, so that it may be stored as a difference."""
+
     def get(self, digest: Digest) -> Sequence[FileRecord] | None: ...
     def remember(self, question: Digest, answer: Digest) -> None: ...
     def recall(self, question: Digest) -> Digest | None: ...
@@ -163,10 +168,12 @@ class User(Struct, frozen=True):
 
 class Earlier(Struct, frozen=True):
     """A layer that the same copy made before. `contents` is the hex SHA-256 of its regular files without extended
-    attributes, by their path in the root (no leading slash)."""
+    attributes, by their path in the root (no leading slash). With `times`, what has not changed keeps the times that it
+    has there, whatever the source's are: a step that was observed on that layer then sees the same."""
 
     layer: Path
     contents: dict[str, str]
+    times: bool = False
 
 
 class Placement(Struct, frozen=True):
@@ -205,6 +212,10 @@ class LayerIO(Accounts, Protocol):
 
     def place(self, work: Workspace, placement: Placement, context: ContextReader | None) -> None:
         """Carry out a COPY or ADD into `work.upper`."""
+
+    def answers(self, layer: Path, looks: Sequence[Look], contents: Mapping[str, str]) -> bytes:
+        """What one layer's directory answers to sorted looks, as in `keys.looks.SeenLayer`. `contents` are the hex
+        SHA-256 of files that are known already, by path; other files are read."""
 
     def make_directory(self, work: Workspace, path: str, owner: tuple[int, int]) -> None:
         """WORKDIR: create `path` and its missing parents, mode 0755."""
@@ -284,6 +295,38 @@ class Runner(Protocol):
 
     def stop(self) -> None:
         """Kill every process of every running step; their `run` calls return. Safe from any thread."""
+
+
+# --- observing -------------------------------------------------------------------------------------------------------
+class Watched(Protocol):
+    """Layers that are being observed. `layers` are directories to be mounted in place of those that were given, in the
+    same order."""
+
+    @property
+    def layers(self) -> tuple[Path, ...]: ...
+    def looks(self) -> tuple[frozenset[Look], ...]:
+        """All that was looked at in each layer so far, once nothing can look any more (the step's root is unmounted).
+
+        Raises BuildFailure `runtime-observer-lost` if not all of it is known: the observer died, or ran out of memory.
+        """
+
+
+class Observer(Protocol):
+    """Shows layer directories to a step through file systems that note every look."""
+
+    def watch(self, layers: Sequence[Path], scratch: Path) -> AbstractContextManager[Watched]:
+        """Make copies of these layers' views below `scratch`, gone after the block.
+
+        Raises BuildFailure `runtime-no-observer` where this machine cannot do that.
+        """
+
+
+class ObservationStore(Protocol):
+    """Observations by their digest; a cache record names those of its step."""
+
+    def put(self, observations: Observations) -> Digest: ...
+    def get(self, digest: Digest) -> Observations | None:
+        """None if they are not there (any more), or damaged."""
 
 
 # --- folders that outlive builds, and files from elsewhere -----------------------------------------------------------
@@ -375,6 +418,11 @@ class Catalog(Protocol):
 
     def find(self, reference: Reference, platform: Platform) -> ImageEntry | None: ...
     def add(self, entry: ImageEntry, references: Sequence[Reference], created: float) -> None: ...
+    def note(self, key: Digest, image_id: Digest) -> None:
+        """Remember which image was built from the inputs that a final key stands for (see `engine.identity`)."""
+
+    def made(self, key: Digest) -> ImageEntry | None:
+        """The image that was noted under a final key, if it is still there."""
 
 
 class Limits(Struct, frozen=True):

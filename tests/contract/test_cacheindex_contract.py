@@ -96,7 +96,13 @@ def test_nearest_finds_a_step_that_moved_by_its_text(case: Case) -> None:
         case.index.add(record)
     found = case.index.nearest("main/4", "/project", "RUN make")
     assert [record.address for record in found] == ["main/4", "main/3"]
-    assert list(case.index.nearest("main/5", "/elsewhere", "RUN make")) == []
+
+
+def test_a_project_without_history_is_compared_with_others(case: Case) -> None:
+    for number in range(10):
+        case.index.add(a_record(f"k{number}", address=f"main/{number}", text="RUN make"))
+    assert len(case.index.nearest("main/5", "/elsewhere", "RUN make")) == 8
+    assert list(case.index.nearest("main/5", "/elsewhere", "RUN other")) == []
 
 
 def test_bytes_that_are_no_utf8_survive(case: Case) -> None:

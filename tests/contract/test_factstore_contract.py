@@ -34,6 +34,19 @@ def test_lists_come_back(facts: FactStore) -> None:
     assert facts.get(a_digest("nothing")) == ()
 
 
+def test_a_list_that_resembles_another_comes_back(facts: FactStore) -> None:
+    old = tuple(FileRecord(f"f{number}", "file", 0o644, number, f"{number:064x}") for number in range(500))
+    new = (*old[:250], FileRecord("f250", "file", 0o755, 7, "ab" * 32), *old[251:])
+    facts.put(a_digest("old"), old)
+    facts.put(a_digest("new"), new, like=a_digest("old"))
+    facts.put(a_digest("strange"), RECORDS, like=a_digest("old"))
+    facts.put(a_digest("alone"), new, like=a_digest("never kept"))
+    facts.put(a_digest("itself"), new, like=a_digest("itself"))
+    assert facts.get(a_digest("old")) == old
+    assert facts.get(a_digest("new")) == facts.get(a_digest("alone")) == facts.get(a_digest("itself")) == new
+    assert facts.get(a_digest("strange")) == RECORDS
+
+
 def test_answers_come_back_and_the_last_counts(facts: FactStore) -> None:
     assert facts.recall(a_digest("question")) is None
     for answer in ("one", "two"):

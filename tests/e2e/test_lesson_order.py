@@ -92,7 +92,7 @@ def test_the_table_of_a_person_says_the_same(lamina: Command, context: Path) -> 
     assert ["FROM", "busybox", "cached"] in table
     assert ["WORKDIR", "/app", "cached"] in table
     (copied,) = (words for words in table if words[:3] == ["COPY", ".", "."])
-    assert (copied[3], " ".join(copied[5:])) == ("CHANGED", "shop/views.py is different")
+    assert (copied[3], " ".join(copied[5:])) == ("CHANGED", "shop/views.py is different: line 1")
     rebuilt = [line for line in said.splitlines() if "rebuilds" in line]
     assert [line.split("  ")[0] for line in rebuilt] == [TOOL, INSTALL]
     assert all("because of line 3: COPY . ." in line for line in rebuilt)

@@ -130,7 +130,7 @@ def test_a_checksum_saves_the_request_and_a_wrong_one_keeps_nothing(lamina: Comm
     done = lamina.run(
         "build", write(folder, {"Dockerfile": f"FROM busybox\nADD --checksum={digest} {web.url('/other')} /f\n"})
     )
-    assert done.code == 10
+    assert done.code == 12
     assert "fetch-checksum-mismatch" in done.err and "Dockerfile:2" in done.err
     for path in lamina.root.rglob("*"):
         assert not path.is_file() or b"evil\n" not in path.read_bytes()

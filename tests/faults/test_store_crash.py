@@ -113,7 +113,7 @@ def test_killed_at_any_line_of_garbage_collection(tmp_path: Path) -> None:
 
     def action() -> None:
         with Store.open(root) as store:
-            gc.prune(store, older_than=time.time() + 10)
+            gc.prune(store, gc.Wanted(older_than=time.time() + 10))
 
     points = 0
     line = 20

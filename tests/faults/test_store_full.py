@@ -87,7 +87,7 @@ def test_a_full_disk_at_every_kind_of_write_loses_nothing_and_prune_makes_room(d
         assert len(failures) > 300
     with Store.open(root, make_room=True) as store:
         assert check(store) == ()
-        gc.prune(store, older_than=time.time() + 10)
+        gc.prune(store, gc.Wanted(older_than=time.time() + 10))
         assert store.snapshots.get(kept.chain_id) == kept
         assert not big.layer.exists()
         assert store.images.get("app") is not None

@@ -7,16 +7,19 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-from lamina.cli.options import Parser, pairs, reference
+from lamina.cli.options import Parser, add_reproducible, epoch, pairs, reference
 from lamina.cli.progress import opened
 from lamina.diagnostics import BuildFailure
-from lamina.engine.request import BuildResult
+from lamina.engine.request import BuildResult, NotCached
+from lamina.explain.story import tell
 from lamina.explain.table import rows, summary
 from lamina.report.rawjson import JsonReporter
 from lamina.report.table import summary_line, table_lines
@@ -77,7 +80,13 @@ def configure(parser: Parser) -> None:
     add("--no-cache", action="store_true", help="run every step anew")
     many("--no-cache-filter", metavar="STAGE", help="run a stage anew")
     add("--pull", action="store_true", help="ask the registry again what the base images are")
+    seen = "note what RUN steps look at in copied files, and keep what looked at nothing that changed"
+    add("--observe", action=argparse.BooleanOptionalAction, help=seen)
+    add("--fail-on-miss", action="store_true", help="fail rather than run a step")
+    add("--reuse", action="store_true", help="take an image that was built from the same inputs before as it is")
     add("--cache-mount-root", metavar="DIR", help="the folder of cache mounts (default: in the store)")
+    add("--max-size", metavar="BYTES", help="the store's limit, such as 20g (default: `lamina cache limit`)")
+    add_reproducible(add)
     add = group("what RUN steps are given")
     many("--secret", metavar="id=ID,src=FILE", help="a secret for RUN --mount=type=secret; or id=ID,env=VARIABLE")
     many("--ssh", metavar="ID[=SOCKET|KEY]", help="an agent for RUN --mount=type=ssh")
@@ -109,6 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
     if unknown:
         raise BuildFailure("usage-bad-arguments", f"--allow: there is no entitlement {min(unknown)!r}")
     with (
+        _explained(),
         opened(arguments.progress, quiet=quiet) as reporter,
         outside.agents(arguments.ssh, os.environ) as agents,
     ):
@@ -136,6 +146,12 @@ def run(arguments: argparse.Namespace) -> int:
             runtime=arguments.runtime,
             jobs=arguments.jobs,
             cache_mount_root=arguments.cache_mount_root,
+            modes=arguments.modes,
+            source_date_epoch=epoch(arguments.source_date_epoch),
+            fail_on_miss=arguments.fail_on_miss,
+            reuse=arguments.reuse,
+            observe=arguments.observe,
+            max_size=outside.size(arguments.max_size, "--max-size"),
             outputs=arguments.output,
             root=arguments.root,
             reporter=reporter,
@@ -146,7 +162,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(result.image_id)
     elif isinstance(reporter, JsonReporter):
         for one in (*result.others, result):
-            steps = rows(one.stages)
+            steps = rows(tell(one.stages))
             reporter.emit("result", image=one.image_id, build=one.build, seconds=one.seconds, steps=steps)
     else:
         for one in (*result.others, result):
@@ -154,12 +170,28 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Say why a step is not cached where a build fails of it."""
+    try:
+        yield
+    except NotCached as failure:
+        from lamina.report.causes import phrase
+
+        told = phrase(failure.causes[0], sum(max(1, cause.total) for cause in failure.causes) - 1)
+        failure.diagnostic = replace(failure.diagnostic, cause=told)
+        raise
+
+
 def _ending(result: BuildResult, others: Sequence[BuildResult]) -> list[str]:
     width = shutil.get_terminal_size((120, 24)).columns if sys.stderr.isatty() else 120
+    if result.reused:
+        return [f"image {result.image_id}: built from the same inputs before ({result.key})"]
+    story = tell(result.stages)
     return [
-        *table_lines(rows(result.stages), width=width),
+        *table_lines(rows(story), width=width),
         "",
-        summary_line(summary(result.stages), result.seconds),
+        summary_line(summary(story), result.seconds),
         f"image {result.image_id}" + (f" ({result.config.platform})" if others else ""),
     ]
 
@@ -172,6 +204,7 @@ def _write_files(arguments: argparse.Namespace, result: BuildResult) -> None:
             "containerimage.config.digest": result.image_id,
             **({"containerimage.digest": result.manifest} if result.manifest else {}),
             "image.name": ",".join(str(reference(tag)) for tag in arguments.tag),
+            "lamina.build.key": result.key,
             "lamina.build.ref": result.build,
             "lamina.build.seconds": round(result.seconds, 3),
         }

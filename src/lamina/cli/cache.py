@@ -1,31 +1,50 @@
-"""`lamina cache`: du, prune, mounts, verify."""
+"""`lamina cache`: du, prune, limit, mounts, verify."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lamina.cli.options import Parser, store_root
 from lamina.cli.wire import Workshop, workshop
 from lamina.diagnostics import BuildFailure
-from lamina.report.words import size
+from lamina.report.words import age, columns, duration, size
 from lamina.store.cachemounts import CacheMounts
+from lamina.store.limit import parse_size, read_setting, write_setting
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?\Z", re.IGNORECASE)
+if TYPE_CHECKING:
+    from lamina.store.gc import Pruned, Wanted
+    from lamina.store.usage import StepUsage
+
 _AGE = re.compile(r"(\d+)([smhdw])\Z")
-_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def configure(parser: Parser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="du|prune|mounts|verify", parser_class=Parser)
-    actions.add_parser("du", help="what the store holds, in bytes")
-    prune = actions.add_parser("prune", help="delete what nothing needs, and cached steps by age or size")
+    actions = parser.add_subparsers(
+        dest="action", required=True, metavar="du|prune|limit|mounts|verify", parser_class=Parser
+    )
+    du = actions.add_parser("du", help="what the store takes on the disk")
+    du.add_argument("--records", action="store_true", help="also every cached step, the least valuable first")
+    du.add_argument("--json", action="store_true", help="as JSON, sizes in bytes")
+    prune = actions.add_parser("prune", help="delete what nothing needs, and cached steps as asked for")
     prune.add_argument("--older-than", metavar="AGE", help="also steps last used before AGE: 12h, 30d, 4w")
-    prune.add_argument("--max-size", metavar="SIZE", help="also the longest unused steps until the store is this small")
+    prune.add_argument("--project", metavar="DIR", help="only steps of the build context DIR")
+    prune.add_argument("--stage", metavar="NAME", help="only steps of stages of this name")
+    prune.add_argument("--max-size", metavar="SIZE", help="of these steps only so many that the store is this small")
+    prune.add_argument(
+        "--by", choices=("value", "age"), default="value", help="which go first for --max-size (default: value)"
+    )
+    prune.add_argument("--cache-mounts", action="store_true", help="also cache mounts that no step uses now")
     prune.add_argument("-n", "--dry-run", action="store_true", help="only say what would be deleted")
+    limit = actions.add_parser("limit", help="the most that the store may take")
+    limit.add_argument("size", nargs="?", metavar="SIZE|auto|none", help="what is to hold from now on")
     mounts = actions.add_parser("mounts", help="the folders behind RUN --mount=type=cache")
     mounts.add_argument("--delete", action="store_true", help="delete those that no step uses now")
     mounts.add_argument("--older-than", metavar="AGE", help="only those last used before AGE: 12h, 30d, 4w")
@@ -41,49 +60,135 @@ def run(arguments: argparse.Namespace) -> int:
     with workshop(root, make_room=arguments.action == "prune") as shop:
         match arguments.action:
             case "du":
-                return _du(shop)
+                return _du(shop, listing=arguments.records, as_json=arguments.json)
             case "prune":
                 return _prune(shop, arguments)
+            case "limit":
+                return _limit(shop, arguments.size)
             case "mounts":
                 return _mounts(shop, arguments)
             case _:
                 return _verify(shop, repairing=arguments.repair)
 
 
-def _du(shop: Workshop) -> int:
-    from lamina.store.gc import usage
+# --- du --------------------------------------------------------------------------------------------------------------
+def _du(shop: Workshop, *, listing: bool, as_json: bool) -> int:
+    from lamina.store.usage import steps, usage
 
     found = usage(shop.store)
-    print(f"images   {found.images:>8}")
-    print(f"records  {found.records:>8}")
-    print(f"layers   {found.layers:>8}  {size(found.layer_bytes):>8}")
-    print(f"blobs    {found.blobs:>8}  {size(found.blob_bytes):>8}")
-    print(f"facts              {size(found.facts_bytes):>8}")
-    print(f"downloads          {size(found.download_bytes):>8}")
-    print(f"cache mounts       {size(found.cache_mount_bytes):>8}")
-    print(f"total              {size(found.total):>8}")
+    listed = steps(shop.store, time.time()) if listing else ()
+    limit = read_setting(shop.store.layout)
+    if as_json:
+        _print_json(
+            {
+                "total": found.total,
+                "limit": limit,
+                "kinds": found.kinds,
+                "layers": {"own": found.own, "shared": found.shared},
+                "images": found.images,
+                "records": found.records,
+                "builds": found.builds,
+                **({"steps": listed} if listing else {}),
+            }
+        )
+        return 0
+    table = [(kind.name, "" if kind.count is None else str(kind.count), size(kind.bytes)) for kind in found.kinds]
+    print("\n".join(columns([("KIND", "COUNT", "SIZE"), *table, ("total", "", size(found.total))])))
+    print(
+        f"\n{found.images} images, {found.records} cached steps, {found.builds} builds; "
+        f"{size(found.shared)} of the layers are shared by several"
+    )
+    print(f"limit: {limit if isinstance(limit, str) else size(limit)}")
+    if listing:
+        print("\n" + "\n".join(_step_lines(listed)))
     return 0
 
 
+def _step_lines(steps: Sequence[StepUsage]) -> list[str]:
+    now = time.time()
+    rows = [
+        (
+            size(step.own),
+            size(step.shared),
+            duration(step.seconds),
+            age(now - step.used),
+            f"{step.value * 1e6 / max(1, step.own):.3g}s/MB",
+            step.stage,
+            step.project.partition(":")[0],
+            step.text if len(step.text) <= 72 else step.text[:71] + "…",
+        )
+        for step in steps
+    ]
+    return columns([("SIZE", "SHARED", "TOOK", "LAST USED", "VALUE", "STAGE", "PROJECT", "STEP"), *rows])
+
+
+def _print_json(value: object) -> None:
+    import msgspec
+
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+# --- prune and limit -------------------------------------------------------------------------------------------------
 def _prune(shop: Workshop, arguments: argparse.Namespace) -> int:
     from lamina.store.gc import prune
 
-    older = time.time() - _age(arguments.older_than) if arguments.older_than else None
-    limit = _bytes(arguments.max_size) if arguments.max_size else None
+    wanted = _wanted(arguments)
     if not arguments.dry_run:
         _ = shop.rung  # as an ordinary user, files of other uids can only be deleted from inside the namespace
-    gone = prune(shop.store, older_than=older, max_size=limit, dry_run=arguments.dry_run)
-    verb = "would delete" if arguments.dry_run else "deleted"
-    print(
-        f"{verb} {gone.images} images, {gone.records} cached steps, {gone.layers} layers, {gone.blobs} blobs, "
-        f"{gone.downloads} downloads: {size(gone.bytes)}"
-    )
+    gone = prune(shop.store, wanted, dry_run=arguments.dry_run)
+    if arguments.dry_run and gone.steps:
+        print("\n".join(_step_lines(gone.steps)) + "\n")
+    print(f"{'would delete' if arguments.dry_run else 'deleted'} {_told(gone)}: {size(gone.bytes)}")
+    if wanted.max_size is not None and gone.left > wanted.max_size:
+        print(
+            f"the store takes {size(gone.left)} then: the rest is in named images, in cache mounts and downloads, in "
+            "the index, or was not asked for",
+            file=sys.stderr,
+        )
     return 0
 
 
-def _mounts(shop: Workshop, arguments: argparse.Namespace) -> int:
-    from lamina.report.words import age, columns
+def _wanted(arguments: argparse.Namespace) -> Wanted:
+    from lamina.store.gc import Wanted
 
+    project = arguments.project
+    if project is not None and (os.path.isdir(project) or ":" not in project):
+        project = os.path.realpath(project)
+    return Wanted(
+        older_than=time.time() - _age(arguments.older_than) if arguments.older_than else None,
+        max_size=parse_size(arguments.max_size) if arguments.max_size else None,
+        project=project,
+        stage=arguments.stage,
+        order=arguments.by,
+        cache_mounts=arguments.cache_mounts,
+    )
+
+
+def _told(gone: Pruned) -> str:
+    counts = {
+        "images": gone.images,
+        "cached steps": gone.records,
+        "layers": gone.layers,
+        "blobs": gone.blobs,
+        "file lists": gone.facts,
+        "builds": gone.builds,
+        "downloads": gone.downloads,
+        "cache mounts": gone.cache_mounts,
+    }
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing"
+
+
+def _limit(shop: Workshop, given: str | None) -> int:
+    layout = shop.store.layout
+    if given is not None:
+        write_setting(layout, given if given in ("auto", "none") else parse_size(given))
+    found = read_setting(layout)
+    print(found if isinstance(found, str) else size(found))
+    return 0
+
+
+# --- mounts and verify -----------------------------------------------------------------------------------------------
+def _mounts(shop: Workshop, arguments: argparse.Namespace) -> int:
     given = arguments.cache_mount_root
     folders = CacheMounts(Path(given) if given else shop.store.layout.cache_mounts)
     now = time.time()
@@ -134,10 +239,3 @@ def _age(text: str) -> float:
     if not found:
         raise BuildFailure("usage-bad-arguments", f"{text!r} is not an age", hint="write 12h, 30d or 4w")
     return int(found[1]) * _SECONDS[found[2]]
-
-
-def _bytes(text: str) -> int:
-    found = _SIZE.match(text)
-    if not found:
-        raise BuildFailure("usage-bad-arguments", f"{text!r} is not a size", hint="write 500MB or 10GB")
-    return int(float(found[1]) * 1000 ** _POWERS[found[2].lower()])

@@ -11,8 +11,10 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from lamina.cli.config import Configuration, project_configuration
 from lamina.cli.wire import Workshop
 from lamina.context.ignore_file import load_rules
+from lamina.context.modes import Modes
 from lamina.context.reader import DirectoryContext
 from lamina.diagnostics import BuildFailure
 from lamina.plan.remote import remote_source, shown
@@ -26,14 +28,17 @@ _WHERE = "it is a directory, docker-image://NAME, oci-layout://PATH, target:STAG
 
 class Located(Struct, frozen=True):
     """A build's directory and its Dockerfile: the bytes, the name for messages, the path if it has one. `project` tells
-    apart the histories of different Dockerfiles in one store. `elsewhere`: the directory is a copy for this build, and
-    no ignore file counts, as in BuildKit."""
+    apart the histories of different Dockerfiles in one store. `configuration` is what `lamina.toml` in the directory
+    says. `elsewhere`: the directory is a copy for this build, and no ignore file counts, as in BuildKit, nor does a
+    `lamina.toml`.
+    """
 
     directory: Path
     text: bytes
     name: str
     path: Path | None
     project: str
+    configuration: Configuration = Configuration()
     elsewhere: bool = False
 
 
@@ -44,7 +49,7 @@ def is_elsewhere(context: Pathlike) -> bool:
 
 def here(context: Pathlike, dockerfile: Pathlike | bytes | None) -> Located:
     """A context that is a directory; `dockerfile` is a path from the working directory, the file's bytes, or None for
-    `Dockerfile` in it. Raises BuildFailure `context-not-found`, `dockerfile-…`."""
+    `Dockerfile` in it. Raises BuildFailure `context-not-found`, `dockerfile-…`, `usage-configuration`."""
     directory = Path(context)
     if isinstance(dockerfile, bytes):
         text, name, path = dockerfile, "<stdin>", None
@@ -53,7 +58,7 @@ def here(context: Pathlike, dockerfile: Pathlike | bytes | None) -> Located:
         text, name = _read(path, directory), str(path)
     # However the user spells the two paths, it is the same project.
     project = f"{os.path.realpath(directory)}:{os.path.realpath(path) if path else name}"
-    return Located(directory, text, name, path, project)
+    return Located(directory, text, name, path, project, project_configuration(directory))
 
 
 def fetched(
@@ -116,8 +121,12 @@ class NamedContexts(Struct):
     images: ImageSource
 
 
-def named_contexts(given: Mapping[str, Pathlike], shop: Workshop, held: ExitStack) -> NamedContexts:
+def named_contexts(
+    given: Mapping[str, Pathlike], shop: Workshop, held: ExitStack, modes: Modes = "keep"
+) -> NamedContexts:
     """Make named contexts ready to be read: a directory, `docker-image://`, `oci-layout://`, `target:`, an address.
+
+    `modes` is the build's setting, which counts for them too; a `lamina.toml` of their own does not.
 
     Raises BuildFailure `usage-bad-arguments`, `context-…`, `fetch-…`.
     """
@@ -135,25 +144,25 @@ def named_contexts(given: Mapping[str, Pathlike], shop: Workshop, held: ExitStac
                 found.images = layouts
             found.values[name] = f"docker-image://{layouts.add(text)}"
         else:
-            reader = _reader(name, text, shop, held)
+            reader = _reader(name, text, shop, held, modes)
             held.callback(reader.close)
             found.values[name], found.readers[name] = "tree", reader
     return found
 
 
-def _reader(name: str, text: str, shop: Workshop, held: ExitStack) -> DirectoryContext:
+def _reader(name: str, text: str, shop: Workshop, held: ExitStack, modes: Modes) -> DirectoryContext:
     if not text:
         raise BuildFailure("usage-bad-arguments", f"--build-context {name}=: write where it is", hint=_WHERE)
     if _remote(text) is not None:
         directory, alone = _tree(text, shown(text), shop, held)
         if alone is not None:
             raise BuildFailure("context-bad-archive", f"--build-context {name}: {shown(text)} is no archive")
-        return DirectoryContext(directory)
+        return DirectoryContext(directory, modes=modes)
     directory = Path(text)
     if not directory.is_dir():
         raise BuildFailure("context-not-found", f"--build-context {name}: there is no directory {text!r}", hint=_WHERE)
     rules = load_rules(directory, None)
-    return DirectoryContext(directory, rules=rules, cache=shop.store.layout.root / "contexts")
+    return DirectoryContext(directory, rules=rules, cache=shop.store.layout.root / "contexts", modes=modes)
 
 
 def _remote(text: str) -> HttpSource | GitSource | None:

@@ -18,6 +18,9 @@ from lamina.diagnostics import BuildFailure, exit_code
 COMMANDS: dict[str, tuple[str, str]] = {
     "build": ("build", "build an image from a Dockerfile"),
     "plan": ("plan", "say what a build would rebuild, why, and how long it would take"),
+    "explain": ("explain", "say why a past build rebuilt what it did, or compare two builds"),
+    "key": ("key", "print the final key of a build without building"),
+    "records": ("records", "export and import what builds were made of, to compare two machines"),
     "images": ("images", "list images"),
     "inspect": ("inspect", "show an image's configuration as JSON"),
     "history": ("history", "show an image's layers and instructions"),

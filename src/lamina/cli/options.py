@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from lamina.diagnostics import BuildFailure
 from lamina.oci.platform import Platform, normal_architecture, parse_platform
@@ -97,6 +97,28 @@ def platform(text: str | None) -> Platform:
     if len(found) > 1:
         raise BuildFailure("usage-platform", f"one platform is wanted here, and {text!r} names several")
     return found[0]
+
+
+def add_reproducible(add: Callable[..., object]) -> None:
+    """The options of what must be the same on two machines, for commands that build or foresee a build."""
+    kept = (
+        "which permission bits of context files count: all, or git's executable bit (default: lamina.toml's, or keep)"
+    )
+    add("--modes", choices=("keep", "git"), help=kept)
+    told = "the image's time, also offered to RUN steps; auto: that of the commit (default: lamina.toml's, or none)"
+    add("--source-date-epoch", metavar="SECONDS|auto", help=told)
+
+
+def epoch(text: str | None) -> int | Literal["auto"] | None:
+    """A --source-date-epoch value. Raises BuildFailure `usage-bad-arguments`."""
+    if text is None:
+        return None
+    if text == "auto":
+        return "auto"
+    if not text.isascii() or not text.isdecimal():
+        hint = "write a number of seconds since 1970, or auto for the commit's time"
+        raise BuildFailure("usage-bad-arguments", f"--source-date-epoch {text!r} is no time", hint=hint)
+    return int(text)
 
 
 def pairs(values: Sequence[str], option: str, *, from_environment: bool = False) -> dict[str, str]:

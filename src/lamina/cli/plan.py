@@ -10,7 +10,7 @@ import sys
 
 import msgspec
 
-from lamina.cli.options import Parser, pairs
+from lamina.cli.options import Parser, add_reproducible, epoch, pairs
 from lamina.diagnostics import BuildFailure
 
 #: What the exit status says: something would run; and it would take longer than --budget.
@@ -33,6 +33,8 @@ def configure(parser: Parser) -> None:
     add("--pull", action="store_true", help="ask the registry again what the base images are")
     add("--network", default="default", choices=("default", "host", "none"), help="network of RUN steps")
     add("--add-host", action="append", default=[], metavar="NAME:ADDRESS", help="a name that RUN steps know")
+    add("--observe", action=argparse.BooleanOptionalAction, help="as for `lamina build`")
+    add_reproducible(add)
     add("--budget", metavar="TIME", help=f"exit with {OVER_BUDGET} if it would take longer, such as 60s")
     add("--json", action="store_true", help="print the plan as JSON (docs/formats/plan.md)")
 
@@ -40,6 +42,7 @@ def configure(parser: Parser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from lamina.api import forecast
     from lamina.cli import outside
+    from lamina.explain.story import tell
     from lamina.explain.table import rows, summary
     from lamina.report.table import forecast_line, table_lines
 
@@ -57,16 +60,27 @@ def run(arguments: argparse.Namespace) -> int:
         pull=arguments.pull,
         network=arguments.network,
         hosts=outside.hosts(arguments.add_host),
+        observe=arguments.observe,
+        modes=arguments.modes,
+        source_date_epoch=epoch(arguments.source_date_epoch),
         root=arguments.root,
     )
-    table, counted = rows(found.stages), summary(found.stages)
+    story = tell(found.stages)
+    table, counted = rows(story), summary(story)
     pending = counted.total - counted.cached
     if arguments.json:
-        facts = {"steps": table, "pending": pending, "total": counted.total, "seconds": found.seconds}
+        facts = {
+            "steps": table,
+            "pending": pending,
+            "total": counted.total,
+            "seconds": found.seconds,
+            "least": found.least,
+        }
         print(msgspec.json.format(msgspec.json.encode(facts)).decode())
     else:
         width = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 120
-        print("\n".join([*table_lines(table, width=width), "", forecast_line(found.seconds, pending, counted.total)]))
+        told = forecast_line(found.seconds, pending, counted.total, found.least)
+        print("\n".join([*table_lines(table, width=width), "", told]))
     if budget is not None and found.seconds > budget:
         return OVER_BUDGET
     return SOMETHING_RUNS if pending else os.EX_OK

@@ -25,6 +25,7 @@ from typing import Any
 from msgspec import Struct
 
 from lamina.cli import unchanged
+from lamina.cli.config import NAME
 from lamina.cli.options import reference
 from lamina.cli.wire import Workshop
 from lamina.context.identity import GRANULARITY_NS
@@ -33,6 +34,7 @@ from lamina.diagnostics import BuildFailure
 from lamina.digest import digest_of
 from lamina.engine.job import chains_of
 from lamina.engine.request import BuildResult
+from lamina.explain.story import tell
 from lamina.explain.table import rows, summary
 from lamina.keys.decide import Hit
 from lamina.keys.outcome import StepResult
@@ -78,6 +80,7 @@ class Memory(Struct, frozen=True):
         store = _store_facts(shop, result, self.tags)
         if store is None:
             return None
+        story = tell(result.stages)
         log = (shop.store.layout.logs / f"{result.build}.log").read_text("utf-8", "surrogateescape")
         return {
             "key": self.key,
@@ -92,8 +95,8 @@ class Memory(Struct, frozen=True):
             **store,
             "image": result.image_id,
             "progress": _DONE.sub(r"\1 0.0s", log).removesuffix("\n"),
-            "table": table_lines(rows(result.stages), width=_WIDE),
-            "summary": summary_line(summary(result.stages), 0.0),
+            "table": table_lines(rows(story), width=_WIDE),
+            "summary": summary_line(summary(story), 0.0),
         }
 
 
@@ -105,7 +108,7 @@ def begin(arguments: argparse.Namespace, environment: Mapping[str, str], now: in
         return None
     dockerfile = Path(arguments.file) if arguments.file is not None else Path(arguments.context) / "Dockerfile"
     own = dockerfile.with_name(dockerfile.name + ".dockerignore")
-    paths = [str(dockerfile), str(own), str(Path(arguments.context) / ".dockerignore")]
+    paths = [str(dockerfile), str(own), *(str(Path(arguments.context) / name) for name in (".dockerignore", NAME))]
     if arguments.ca_certs not in ("host", "none"):
         paths.append(arguments.ca_certs)
     try:

@@ -30,7 +30,7 @@ _MAX_BYTES = 64 << 20
 _VALUED = frozenset(
     (
         *("-t", "--tag", "-f", "--file", "--build-arg", "--target", "--platform", "--label", "--network"),
-        *("--progress", "--root", "--jobs", "--ca-certs", "--runtime"),
+        *("--progress", "--root", "--jobs", "--ca-certs", "--runtime", "--modes"),
     )
 )
 
@@ -84,6 +84,8 @@ def qualify(words: Sequence[str], environment: Mapping[str, str]) -> tuple[str, 
         name, equals, value = word.partition("=")
         if word in ("-q", "--quiet"):
             quiet = True
+            continue
+        if word in ("--observe", "--no-observe"):  # what is cached anyway is not observed
             continue
         if not word.startswith("-"):
             contexts += 1

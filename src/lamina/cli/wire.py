@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from lamina.diagnostics import BuildFailure
 from lamina.digest import DiffID, Digest
 from lamina.engine.pull import Images
 from lamina.engine.world import Tools, World
+from lamina.keys.looks import Observations
 from lamina.oci.reference import Reference, parse_reference
 from lamina.plan.steps import GitSource, HttpSource
 from lamina.ports import (
@@ -25,9 +26,11 @@ from lamina.ports import (
     Fetcher,
     ImageSource,
     LayerUnpacker,
+    ObservationStore,
     Registry,
     Runner,
     RunSpec,
+    Watched,
 )
 from lamina.store.cachemounts import CacheMounts
 from lamina.store.catalog import StoreCatalog
@@ -125,11 +128,48 @@ class Workshop:
             images=images or self.images,
             fetcher=LateFetcher(self),
             cache_mounts=CacheMounts(cache_mount_root or store.layout.cache_mounts),
+            observer=LateObserver(),
+            observations=LateObservations(store),
             contexts=contexts or {},
             start=self.start,
             now=time.time,
+            peek=_peek,
             version=__version__,
         )
+
+
+def _peek(layer: Path, path: str, limit: int) -> bytes | None:
+    from lamina.image.peek import peek  # here, because a build in which nothing changed looks into no layer
+
+    return peek(layer, path, limit)
+
+
+class LateObserver:
+    """`ports.Observer`, looked for when a step is to be observed."""
+
+    def watch(self, layers: Sequence[Path], scratch: Path) -> AbstractContextManager[Watched]:
+        from lamina.runtime.observer import FuseObserver
+
+        return FuseObserver().watch(layers, scratch)
+
+
+class LateObservations:
+    """`ports.ObservationStore`, opened when something was observed."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @cached_property
+    def _kept(self) -> ObservationStore:
+        from lamina.store.observations import KeptObservations
+
+        return KeptObservations(self._store.layout, self._store.session)
+
+    def put(self, observations: Observations) -> Digest:
+        return self._kept.put(observations)
+
+    def get(self, digest: Digest) -> Observations | None:
+        return self._kept.get(digest)
 
 
 class LateFetcher:
@@ -173,8 +213,11 @@ class LateRunner:
 
 
 @contextmanager
-def workshop(root: Path, runtime: str = "auto", *, make_room: bool = False) -> Iterator[Workshop]:
-    """Open the store at `root` for the length of a block; `make_room` lets it open on a full disk, to be pruned.
+def workshop(
+    root: Path, runtime: str = "auto", *, make_room: bool = False, max_size: int | None = None
+) -> Iterator[Workshop]:
+    """Open the store at `root` for the length of a block; `make_room` lets it open on a full disk, to be pruned;
+    `max_size` is its limit in bytes, by default what the store itself says.
 
     Raises BuildFailure `store-…`.
     """
@@ -184,7 +227,7 @@ def workshop(root: Path, runtime: str = "auto", *, make_room: bool = False) -> I
 
         return diff(layer, shop.rung.xattr).diff_id
 
-    with Store.open(root, verify=verify, make_room=make_room) as store:
+    with Store.open(root, verify=verify, make_room=make_room, max_size=max_size) as store:
         shop = Workshop(store, runtime)
         yield shop
         store.settle()

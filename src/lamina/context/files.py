@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lamina.context.identity import identity_of, same_inode
+from lamina.context.modes import Modes, git_mode
 from lamina.context.scan import unreadable
 from lamina.diagnostics import BuildFailure
 from lamina.keys.filetree import FileRecord
@@ -80,7 +81,7 @@ class Opener:
         self._directory, self._descriptor = directory, descriptor
 
 
-def read_record(descriptor: int, record: FileRecord, mark: bytes) -> tuple[FileRecord, bytes]:
+def read_record(descriptor: int, record: FileRecord, mark: bytes, modes: Modes) -> tuple[FileRecord, bytes]:
     """Hash an open file: its record with content, and the identity that it had before and after.
 
     `mark` is the identity that it is expected to have. A file edited since the scan is fine, as the key will be made
@@ -98,7 +99,8 @@ def read_record(descriptor: int, record: FileRecord, mark: bytes) -> tuple[FileR
             raise changed(record.path, "became something else")
         now, size = identity_of(status), status.st_size
         if now == mark:
-            return FileRecord(record.path, "file", status.st_mode & 0o7777, size, content, xattrs=xattrs), now
+            mode = status.st_mode & 0o7777 if modes == "keep" else git_mode("file", status.st_mode)
+            return FileRecord(record.path, "file", mode, size, content, xattrs=xattrs), now
         mark = now
         os.lseek(descriptor, 0, os.SEEK_SET)
     raise changed(record.path, "kept changing")

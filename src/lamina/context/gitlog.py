@@ -1,29 +1,23 @@
-"""Which files of a context which commits changed, as git tells it.
-
-The context may be somebody else's repository, whose configuration git would obey: what could start a program or reach
-for the network is switched off here, and none of the caller's `GIT_…` settings gets through.
-"""
+"""Which files of a context which commits changed, and when the last commit was, as git tells it (see `checkout`)."""
 
 from __future__ import annotations
 
 import os
 import re
-import subprocess
 from pathlib import Path
 
 from msgspec import Struct
 
+from lamina.context.checkout import Unanswered, ask
+from lamina.diagnostics import BuildFailure
+
 #: A repository's recent past is what tells how often a COPY will change; older commits are of other habits.
 MAX_COMMITS = 1000
-_SECONDS = 20
+#: Of the last second of the year 9999; whether a time can be an image's is the plan's to say.
+_DIGITS = 12
 _MARK = re.compile(r"\x01[0-9a-f]{40,64}\Z")
-_SAFE = (
-    ("core.fsmonitor", "false"),
-    ("core.hooksPath", os.devnull),
-    ("log.follow", "false"),
-    ("log.showSignature", "false"),
-    ("protocol.allow", "never"),
-)
+#: What git says of a repository that belongs to somebody else.
+_NOT_OURS = ("dubious ownership", "unsafe repository")
 
 
 class Changes(Struct, frozen=True):
@@ -36,28 +30,28 @@ class Changes(Struct, frozen=True):
 
 def changes(directory: Path) -> Changes:
     """The last `MAX_COMMITS` commits that touch `directory`. Never fails: what cannot be known is said instead."""
-    words = [
-        "git",
-        "-C",
-        str(directory),
-        "--no-pager",
-        *(word for name, value in _SAFE for word in ("-c", f"{name}={value}")),
-    ]
-    words += ["log", f"-n{MAX_COMMITS}", "--format=%x01%H", "--name-only", "-z", "--relative", "--no-renames"]
+    words = ["log", f"-n{MAX_COMMITS}", "--format=%x01%H", "--name-only", "-z", "--relative", "--no-renames"]
     words += ["--no-ext-diff", "--no-textconv", "--", "."]
     try:
-        done = subprocess.run(
-            words, env=_environment(), stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS
-        )
-    except FileNotFoundError:
-        return Changes(unknown="git is not installed")
-    except subprocess.TimeoutExpired:
-        return Changes(unknown=f"git took more than {_SECONDS} seconds")
-    except OSError as error:
-        return Changes(unknown=f"git cannot be started: {error.strerror}")
-    if done.returncode != 0:
-        return Changes(unknown=_reason(done.stderr.decode("utf-8", "replace")))
-    return Changes(parse_log(os.fsdecode(done.stdout)))
+        return Changes(parse_log(os.fsdecode(ask(directory, *words))))
+    except Unanswered as silence:
+        return Changes(unknown=str(silence))
+
+
+def commit_time(directory: Path) -> int:
+    """When the commit that is checked out was made (its committer's time), in seconds since the epoch, for
+    `--source-date-epoch auto`. The repository is the one that holds `directory`; edits since that commit do not count.
+
+    Raises BuildFailure `context-no-commit-time` without git, a repository that git trusts, or a commit.
+    """
+    try:
+        said = ask(directory, "log", "-n1", "--format=%ct", "--encoding=UTF-8", "--").decode("ascii", "replace").strip()
+    except Unanswered as silence:
+        raise _no_time(directory, str(silence)) from None
+    # Git passes on, or makes up, what a damaged or hostile commit says.
+    if not said.isdecimal() or len(said) > _DIGITS:
+        raise _no_time(directory, f"the commit's time is {said[:40]!r}")
+    return int(said)
 
 
 def parse_log(text: str) -> tuple[tuple[str, ...], ...]:
@@ -72,15 +66,12 @@ def parse_log(text: str) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(paths) for paths in commits if paths)
 
 
-def _environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    return {**kept, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "LC_ALL": "C"}
-
-
-def _reason(said: str) -> str:
-    if "not a git repository" in said:
-        return "the context is not in a git checkout"
-    if "does not have any commits" in said:
-        return "the repository has no commits yet"
-    first = said.strip().partition("\n")[0].removeprefix("fatal: ")
-    return f"git says: {first}" if first else "git failed"
+def _no_time(directory: Path, cause: str) -> BuildFailure:
+    hint = "give the seconds since 1970 instead of auto, or build from a git checkout with a commit"
+    if any(words in cause for words in _NOT_OURS):
+        hint = (
+            "if you trust who owns it, add it to git's safe.directory; or give the seconds since 1970 instead of auto"
+        )
+    return BuildFailure(
+        "context-no-commit-time", f"{str(directory)!r} has no commit to take the time of", cause=cause, hint=hint
+    )

@@ -15,6 +15,7 @@ from typing import BinaryIO
 from lamina.context.files import Opener, RehashedFile, VerifiedFile, changed, read_record
 from lamina.context.identity import mtime_of, racy
 from lamina.context.inspect import why
+from lamina.context.modes import Modes
 from lamina.context.scan import Scan, open_root, scan, unreadable
 from lamina.context.statcache import StatCache
 from lamina.dockerfile.ignore import IgnoreRules
@@ -27,7 +28,9 @@ class DirectoryContext:
     """A context directory, scanned once, when it is first asked for anything.
 
     `rules` are the ignore rules, `cache` the folder where stat caches live (None: read everything, remember nothing).
-    `now` is the clock, in nanoseconds since the epoch. The methods may be called from several threads.
+    `modes` says which permission bits the records have. `now` is the clock, in nanoseconds since the epoch. The methods
+    may be called from several threads.
+
     Raises BuildFailure `context-not-found`, `context-not-a-directory`, `context-unreadable`.
     """
 
@@ -37,10 +40,12 @@ class DirectoryContext:
         *,
         rules: IgnoreRules | None = None,
         cache: Path | None = None,
+        modes: Modes = "keep",
         now: Callable[[], int] = time.time_ns,
     ) -> None:
         self.rules = rules
         self._cache_folder = cache
+        self._modes = modes
         self._now = now
         self._real = os.path.realpath(directory)
         self._root = open_root(str(directory))
@@ -69,7 +74,7 @@ class DirectoryContext:
     @cached_property
     def scanned(self) -> Scan:
         """The scan behind it all, for `inspect`."""
-        return scan(self._root, self.rules)
+        return self._scan()
 
     @property
     def seen(self) -> Scan | None:
@@ -85,7 +90,10 @@ class DirectoryContext:
         self.__dict__.pop("_cache", None)  # saved when it learnt something; made anew if it is asked for
         if not os.path.samestat(os.stat(directory), os.fstat(self._root)):
             return False
-        return self.seen is None or (not self.seen.unreadable and scan(self._root, self.rules) == self.seen)
+        return self.seen is None or (not self.seen.unreadable and self._scan() == self.seen)
+
+    def _scan(self) -> Scan:
+        return scan(self._root, self.rules, self._modes)
 
     @cached_property
     def _cache(self) -> StatCache | None:
@@ -169,7 +177,7 @@ class DirectoryContext:
         scanned = self.scanned.identities[row]
         descriptor = self._opener.open(record.path)
         try:
-            record, mark = read_record(descriptor, record, scanned)
+            record, mark = read_record(descriptor, record, scanned, self._modes)
         finally:
             os.close(descriptor)
         if mark != scanned:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from lamina.context.identity import identity_of
+from lamina.context.modes import Modes, git_mode
 from lamina.diagnostics import BuildFailure
 from lamina.dockerfile.ignore import IgnoreRules
 from lamina.keys.filetree import FileRecord, Kind, kind_of
@@ -60,13 +61,13 @@ def unreadable(path: str, cause: str | None) -> BuildFailure:
     )
 
 
-def scan(root: int, rules: IgnoreRules | None = None) -> Scan:
+def scan(root: int, rules: IgnoreRules | None = None, modes: Modes = "keep") -> Scan:
     """Walk the directory behind the descriptor `root`. Sockets are left out, as is what vanishes during the walk.
 
     A directory that the rules exclude is entered only if a negation may bring back something below it, and is part of
     the result only if one does. Raises BuildFailure `context-unreadable` if the root itself cannot be read.
     """
-    walk = _Walk(root, rules)
+    walk = _Walk(root, rules, modes)
     walk.run()
     if "" in walk.unreadable:
         raise unreadable(".", walk.unreadable[""])
@@ -80,9 +81,10 @@ def scan(root: int, rules: IgnoreRules | None = None) -> Scan:
 class _Walk:
     """The state of one walk: `held` are excluded directories that are waiting for something included below them."""
 
-    def __init__(self, root: int, rules: IgnoreRules | None) -> None:
+    def __init__(self, root: int, rules: IgnoreRules | None, modes: Modes) -> None:
         self.root = root
         self.rules = rules
+        self.modes = modes
         self.found: list[_Found] = []
         self.held: dict[str, _Found] = {}
         self.unreadable: dict[str, str] = {}
@@ -118,7 +120,7 @@ class _Walk:
             os.close(descriptor)
 
     def _entries(self, descriptor: int, prefix: str, entries: Iterator[os.DirEntry[str]]) -> None:
-        rules, found = self.rules, self.found
+        rules, modes, found = self.rules, self.modes, self.found
         for entry in entries:
             path = prefix + entry.name
             excluded = rules is not None and rules.excluded(path)
@@ -131,6 +133,8 @@ class _Walk:
             except FileNotFoundError:
                 continue
             mode = status.st_mode & 0o7777
+            if modes == "git":
+                mode = git_mode(kind, mode)
             if kind == "file":
                 record = FileRecord(path, "file", mode, status.st_size)
             elif kind == "dir":

@@ -3,45 +3,83 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 
+from lamina.engine.identity import image_key
 from lamina.engine.inputs import reads
-from lamina.engine.job import Job
-from lamina.engine.narrator import Narrator
+from lamina.engine.job import Job, chain_of
 from lamina.engine.request import BuildRequest, BuildResult
-from lamina.engine.resolve import resolve_plan
+from lamina.engine.resolve import job_of
 from lamina.engine.stage import StageWalk
 from lamina.engine.world import World
 from lamina.events import Reporter
-from lamina.oci.config import encode_config
+from lamina.keys.outcome import StageResult
+from lamina.oci.config import decode_config, encode_config
 from lamina.plan.steps import Plan
 from lamina.ports import ImageEntry
 
 
-def build(request: BuildRequest, world: World, reporter: Reporter) -> BuildResult:
+def build(
+    request: BuildRequest,
+    world: World,
+    reporter: Reporter,
+    ended: Callable[[Sequence[StageResult]], None] = lambda _: None,
+) -> BuildResult:
     """Build the target stage and what it needs, put the image into the store and tag it.
 
-    Raises BuildFailure for everything that the user can mend; KeyboardInterrupt passes through after running steps
-    were killed. The store keeps what was committed before.
+    `ended` is called at the end, whether the build succeeded or not, with what became of the steps. Raises BuildFailure
+    for everything that the user can mend; KeyboardInterrupt passes through after running steps were killed. The store
+    keeps what was committed before.
     """
     started = time.monotonic()
-    narrator = Narrator(reporter)
-    plan, images = resolve_plan(request, world.images, narrator)
+    job = job_of(request, world, reporter)
+    plan, narrator = job.plan, job.narrator
     for warning in plan.warnings:
         narrator.warning(warning)
-    job = Job(request, world, narrator, plan, images)
     if _reads_context(plan):
         with narrator.job("[internal] load build context"):
             world.context.entries()
+    if request.reuse:
+        made = _made_before(job, started)
+        if made is not None:
+            return made
     walks: dict[int, StageWalk] = {}
     for stage in plan.stages:
         walks[stage.index] = StageWalk(stage, job, walks)
-    unfinished = [walk for walk in walks.values() if not walk.go(None)]
-    if unfinished:
-        # Imported here: a build in which everything is cached needs no threads.
-        from lamina.engine.schedule import run_stages
+    try:
+        unfinished = [walk for walk in walks.values() if not walk.go(None)]
+        if unfinished:
+            # Imported here: a build in which everything is cached needs no threads.
+            from lamina.engine.schedule import run_stages
 
-        run_stages(unfinished, job, world.start())
-    return _finish(job, walks, started)
+            run_stages(unfinished, job, world.start())
+        return _finish(job, walks, started)
+    finally:
+        ended([walk.result() for walk in walks.values()])
+
+
+def _made_before(job: Job, started: float) -> BuildResult | None:
+    """The image that was built from the same inputs before, under the names that are wanted now."""
+    request, world = job.request, job.world
+    key = image_key(job)
+    made = world.catalog.made(key)
+    if made is None:
+        return None
+    config = decode_config(world.blobs.open(made.image_id).read())
+    with job.narrator.job(f"[internal] reuse {made.image_id}"):
+        world.catalog.add(made, request.tags, world.now())
+    return BuildResult(
+        build=request.build,
+        image_id=made.image_id,
+        config=config,
+        chain=chain_of(config),
+        stages=(),
+        seconds=time.monotonic() - started,
+        warnings=job.plan.warnings,
+        images=job.images,
+        key=key,
+        reused=True,
+    )
 
 
 def _finish(job: Job, walks: dict[int, StageWalk], started: float) -> BuildResult:
@@ -54,6 +92,8 @@ def _finish(job: Job, walks: dict[int, StageWalk], started: float) -> BuildResul
         narrator.note(vertex, f"writing image {image_id}")
         for tag in request.tags:
             narrator.note(vertex, f"naming to {tag}")
+        key = image_key(job)
+        world.catalog.note(key, image_id)
     return BuildResult(
         build=request.build,
         image_id=image_id,
@@ -63,6 +103,7 @@ def _finish(job: Job, walks: dict[int, StageWalk], started: float) -> BuildResul
         seconds=time.monotonic() - started,
         warnings=plan.warnings,
         images=job.images,
+        key=key,
     )
 
 

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from operator import attrgetter
-
 from msgspec import Struct
 from msgspec.structs import replace
 
 from lamina.digest import ChainID, Digest
+from lamina.engine.compared import Comparing
 from lamina.engine.inputs import Inputs
+from lamina.engine.job import Job
 from lamina.engine.request import BuildRequest
 from lamina.engine.world import World
 from lamina.keys.compute import copy_key, is_linked, over, run_key, workdir_key
 from lamina.keys.decide import Decision, Hit, Miss, MissCause, explain_miss
-from lamina.keys.facts import FileChange, compare_trees
-from lamina.keys.filetree import FileRecord
 from lamina.keys.record import CacheKey, CacheRecord
+from lamina.keys.schema import BASE, PARENT
 from lamina.oci.platform import Platform
-from lamina.plan.steps import CopyOp, RunOp, Step, WorkdirOp
-
-_path = attrgetter("path")
+from lamina.plan.steps import CopyOp, RunOp, Stage, Step, WorkdirOp
 
 
 class Keyed(Struct, frozen=True):
@@ -41,7 +37,14 @@ def keyed(
         case RunOp() as op:
             network = op.network if op.network != "default" else request.network
             names = [name for name, _ in request.hosts]
-            key = run_key(replace(op, network=network), parent, platform, inputs.sources, names)
+            key = run_key(
+                replace(op, network=network),
+                parent,
+                platform,
+                inputs.sources,
+                names,
+                epoch=request.step_epoch is not None,
+            )
         case CopyOp() as op:
             key = copy_key(op, parent, inputs.sources)
         case WorkdirOp() as op:
@@ -76,43 +79,78 @@ def _moved(world: World, wanted: Keyed, record: CacheRecord, chain: ChainID | No
 
 
 def decide(
-    world: World,
+    job: Job,
+    stage: Stage,
+    step: Step,
     wanted: Keyed,
     chain: ChainID | None,
-    *,
-    address: str,
-    text: str,
-    project: str,
     missed: str,
-    forced: bool,
+    *,
+    certain: bool = True,
 ) -> Decision:
-    """Hit or miss, with its reasons. `address` and `text` say what to compare a miss with; `missed` is the
-    address of the step above that had to run, if any."""
-    if forced:
-        return Miss((MissCause("forced"),))
-    hit = look_up(world, wanted, chain)
+    """Hit or miss, with its reasons. `missed` is the address of the step above that had to run, if any. Without
+    `certain` nobody knows yet what the step will stand on, and nothing is looked up."""
+    forced = job.forced(stage.label)
+    hit = look_up(job.world, wanted, chain) if certain and not forced else None
     if hit is not None:
         return hit
-    candidates = world.index.nearest(address, project, text)
+    earlier = candidates(job, stage, step, wanted.key)
+    if forced:
+        return Miss((MissCause("forced"),), earlier[0] if earlier else None)
     dragged = "" if wanted.linked else missed
-    changes = _Changes(world, wanted.inputs)
-    return explain_miss(wanted.key, candidates, changes, chain=chain, parent_missed=dragged)
+    comparing = Comparing(job.world, step.op, wanted.inputs, earlier)
+    miss = explain_miss(wanted.key, earlier, comparing, chain=chain, parent_missed=dragged)
+    if _is_strange(miss, wanted, job.request.project):
+        return Miss((MissCause("first_build"),))
+    return replace(miss, causes=tuple(_founded(job, cause) for cause in miss.causes))
 
 
-class _Changes:
-    """Compares two file lists by their digests: of this build's inputs, or of the stored facts of an earlier one."""
+def candidates(job: Job, stage: Stage, step: Step, key: CacheKey | None = None) -> tuple[CacheRecord, ...]:
+    """The records that a step, whose `key` may be known, can be compared with, newest first.
 
-    def __init__(self, world: World, inputs: Inputs) -> None:
-        self._world = world
-        self._inputs = inputs
+    A step that stands elsewhere in the stage now was moved by one that was put in: it is not what this one was.
+    """
+    project = job.request.project
+    found = job.world.index.nearest(address(stage.label, step), project, step.text)
+    texts = job.texts(stage)
+    return tuple(
+        record
+        for record in found
+        if (record.text == step.text or record.text not in texts) and (record.project == project or _has(record, key))
+    )
 
-    def __call__(self, before: Digest, after: Digest) -> tuple[FileChange, ...]:
-        old, new = self._records(before), self._records(after)
-        # The records of several directories that one pattern matched follow each other, each list in its own order.
-        return () if old is None or new is None else compare_trees(sorted(old, key=_path), sorted(new, key=_path))
 
-    def _records(self, digest: Digest) -> Sequence[FileRecord] | None:
-        return self._inputs.records.get(digest) or self._world.facts.get(digest)
+def _has(record: CacheRecord, key: CacheKey | None) -> bool:
+    """Whether a step of another project stood on the same as this one, so that it may be the same step: of another
+    checkout. What many projects say alike (`COPY . .`) tells nothing otherwise."""
+    parent = next((part for part in key.parts if part.name == PARENT), None) if key is not None else None
+    return parent is not None and parent in record.key.parts
+
+
+def _is_strange(miss: Miss, wanted: Keyed, project: str) -> bool:
+    """Whether most of the files are others than those of the other project's step that a miss was compared with."""
+    if miss.nearest is None or miss.nearest.project == project:
+        return False
+    known = sum(len(records) for records in wanted.inputs.records.values())
+    return any(cause.total * 2 > known and not cause.sole for cause in miss.causes if cause.files)
+
+
+def _founded(job: Job, cause: MissCause) -> MissCause:
+    """A step that stands on something else than it did: what that was, and is, instead of digests of it."""
+    if cause.part != PARENT or cause.before is None or cause.after is None:
+        return cause
+    before, after = (Digest(value) for value in (cause.before, cause.after))
+    was, now = job.world.facts.recall(before), job.bases.get(after)
+    if was is not None and now is not None:
+        return replace(cause, part=BASE, before=was, after=now)
+    return replace(cause, before=_shown(job, before, was), after=_shown(job, after, now))
+
+
+def _shown(job: Job, key: Digest, base: Digest | None) -> str:
+    if base is not None:
+        return f"FROM {base}"
+    record = job.world.index.find(key)
+    return record.text if record is not None else key
 
 
 def address(stage_label: str, step: Step) -> str:

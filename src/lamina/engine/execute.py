@@ -49,6 +49,8 @@ def run(
     # Programs look for either case, and BuildKit sets both.
     env = {spelled: value for name, value in proxies.items() for spelled in (name.upper(), name.lower())} | proxies
     env.update(request.run_env)
+    if request.step_epoch is not None:
+        env["SOURCE_DATE_EPOCH"] = str(request.step_epoch)
     env.setdefault("HOME", user.home)
     env.update(op.env)
     network = op.network if op.network != "default" else request.network

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from lamina.digest import ChainID, Digest
-from lamina.engine.decision import Keyed, address, decide, keyed
+from lamina.digest import ChainID, Digest, chain_id
+from lamina.engine.decision import Keyed, address, candidates, decide, keyed
+from lamina.engine.foreseen import Copying, foreseen
 from lamina.engine.inputs import Read, reads
 from lamina.engine.job import Job, chain_of
-from lamina.engine.narrator import Narrator
+from lamina.engine.observing import Below, Broken
 from lamina.engine.reading import Reading
 from lamina.engine.request import BuildRequest
-from lamina.engine.resolve import resolve_plan
+from lamina.engine.resolve import job_of
 from lamina.engine.world import World
 from lamina.events import Reporter
-from lamina.keys.compute import base_key
+from lamina.keys.compute import over
 from lamina.keys.decide import Decision, Foreseen, Hit, Miss, MissCause, Unkeyed
 from lamina.keys.outcome import BaseOutcome, StageResult, StepResult
 from lamina.keys.schema import PARENT
 from lamina.oci.config import decode_config
 from lamina.plan.remote import shown
 from lamina.plan.steps import (
+    CopyOp,
     GitSource,
     HttpSource,
     ImageRef,
     MetaOp,
     Plan,
+    RunOp,
     Scratch,
     Stage,
     StageRef,
@@ -36,7 +40,8 @@ from lamina.plan.steps import (
 
 class Forecast(Struct, frozen=True):
     """The stages that the target needs, in order. A step that would run has the outcome `pending`, and as its seconds
-    those that it took the last time (0 if it never ran)."""
+    those that it took the last time (0 if it never ran). A step is `possible` if it is cached in case the steps
+    above it that would run come out with the same files as before."""
 
     stages: tuple[StageResult, ...]
 
@@ -44,6 +49,11 @@ class Forecast(Struct, frozen=True):
     def seconds(self) -> float:
         """What all steps that would run took the last time, one after the other."""
         return sum(step.seconds for stage in self.stages for step in stage.steps)
+
+    @property
+    def least(self) -> float:
+        """The same, if every step that may come out as it did does."""
+        return sum(step.seconds for stage in self.stages for step in stage.steps if not step.possible)
 
     @property
     def all_cached(self) -> bool:
@@ -55,11 +65,9 @@ def forecast(request: BuildRequest, world: World, reporter: Reporter) -> Forecas
 
     Nothing is written but what makes the next look faster, and no privilege is needed.
     """
-    narrator = Narrator(reporter)
-    plan, images = resolve_plan(request, world.images, narrator)
-    job = Job(request, world, narrator, plan, images)
+    job = job_of(request, world, reporter)
     walks: dict[int, _Foresight] = {}
-    for stage in plan.stages:
+    for stage in job.plan.stages:
         walks[stage.index] = _Foresight(stage, job, walks)
     for walk in walks.values():
         walk.go()
@@ -67,7 +75,9 @@ def forecast(request: BuildRequest, world: World, reporter: Reporter) -> Forecas
 
 
 class _Foresight:
-    """One stage. `chain` and `key` are true as long as the stage is `certain`: no step above would run.
+    """One stage. `chain` and `key` are true as long as the stage is `certain`: no step above would run. From then on
+    `chain` is what it would be if each RUN and WORKDIR came out as it did before (early cutoff), and not `known` where
+    nobody can tell: below files that have changed.
 
     `behind` names what a key cannot be known before: stages, or addresses on the web.
     """
@@ -76,12 +86,17 @@ class _Foresight:
         self.stage = stage
         self.chain: ChainID | None = None
         self.certain = True
+        self.known = True
         self._job = job
         self._walks = walks
         self._reading = Reading(job, walks)
         self._key = Digest("")
         self._missed = ""
         self._behind: tuple[str, ...] = ()
+        #: The layers of the stack, lowest first; None where a step would make one that nobody knows.
+        self._below: tuple[Below | Copying, ...] | None = ()
+        #: The keys of the step that was decided last, if they are known.
+        self._wanted: Keyed | None = None
         self._results: list[StepResult] = []
         self._base: BaseOutcome = "cached"
 
@@ -89,7 +104,8 @@ class _Foresight:
         """Nothing is read of layers here."""
 
     def result(self) -> StageResult:
-        return StageResult(self.stage, self._base, tuple(self._results))
+        base = self._job.images.get(self.stage.base) if isinstance(self.stage.base, ImageRef) else None
+        return StageResult(self.stage, self._base, tuple(self._results), base.digest if base else None)
 
     def go(self) -> None:
         self._begin()
@@ -98,50 +114,97 @@ class _Foresight:
             if isinstance(step.op, MetaOp):
                 self._results.append(StepResult(step, where, "metadata"))
                 continue
-            decision = self._decide(step, where)
+            decision = self._observed(step, self._decide(step, where))
+            self._stack(step, decision)
             if isinstance(decision, Hit):
                 self._results.append(StepResult(step, where, "cached", decision, decision.record))
                 continue
+            possible = self._follow(step, decision)
             self.certain = False
             seconds = decision.nearest.seconds if decision.nearest else 0.0
-            self._results.append(StepResult(step, where, "pending", decision, seconds=seconds))
+            key = self._wanted.key if self._wanted else None
+            self._results.append(
+                StepResult(step, where, "pending", decision, seconds=seconds, possible=possible, key=key)
+            )
+
+    def _observed(self, step: Step, decision: Foreseen) -> Foreseen:
+        """A step that would run, and was observed on files of which none that it looked at has changed, is cached."""
+        wanted = self._wanted
+        if not self._job.request.observe or not isinstance(decision, Miss) or not isinstance(step.op, RunOp):
+            return decision
+        if wanted is None or self._below is None or self._job.forced(self.stage.label):
+            return decision
+        known = candidates(self._job, self.stage, step, wanted.key)
+        found = foreseen(self._job.world, wanted, self._below, known)
+        if not isinstance(found, Broken):
+            return found or decision
+        told = (replace(cause, look=found.look) if cause.kind == "parent" else cause for cause in decision.causes)
+        return replace(decision, causes=tuple(told))
+
+    def _stack(self, step: Step, decision: Foreseen) -> None:
+        """The layers below the next step, with those that a COPY would make; unknown where any other step would run."""
+        if self._below is None:
+            return
+        record = decision.record if isinstance(decision, Hit) else None
+        if record is not None and record.diff_id is not None:
+            self._below += (Below(record.diff_id, record if isinstance(step.op, CopyOp) else None),)
+        elif isinstance(decision, Miss) and isinstance(step.op, CopyOp) and self._wanted is not None:
+            self._below += (Copying(self._wanted, candidates(self._job, self.stage, step, self._wanted.key)),)
+        elif record is None:
+            self._below = None
+
+    def _follow(self, step: Step, decision: Miss | Unkeyed) -> bool:
+        """Go on to the stack that a step would leave if what it stands on came out as before. Whether it would be
+        cached then."""
+        if isinstance(decision, Unkeyed) or not self.known or self._wanted is None:
+            self.known = self.known and isinstance(decision, Unkeyed) and decision.nearest is not None
+            if self.known and decision.nearest is not None:
+                self.chain = decision.nearest.result
+            return isinstance(decision, Unkeyed)
+        if not self.certain:
+            content_key = over(self._wanted.key, self.chain or ChainID("scratch"))
+            record = self._job.world.index.find(content_key)
+            if record is not None and record.parent == self.chain and not self._job.forced(self.stage.label):
+                self.chain = record.result
+                return True
+        before = decision.nearest
+        if before is None or before.diff_id is None or isinstance(step.op, CopyOp):
+            self.known = False
+        else:
+            self.chain = chain_id(self.chain, before.diff_id)
+        return False
 
     def _begin(self) -> None:
         match self.stage.base:
             case Scratch():
-                self._key = base_key(None, self.stage.platform).digest
+                self._key = self._job.base_key(self.stage)
                 self._base = "scratch"
             case StageRef(index=index):
                 parent = self._walks[index]
                 self._key, self.chain, self._missed = parent._key, parent.chain, parent._missed
-                self.certain, self._behind = parent.certain, parent._behind
+                self.certain, self.known, self._behind = parent.certain, parent.known, parent._behind
+                self._below = parent._below
                 self._base = "stage"
             case ImageRef() as image:
                 base = self._job.images[image]
-                self._key = base_key(base.digest, self.stage.platform).digest
-                self.chain = chain_of(decode_config(base.config_raw))
+                self._key = self._job.base_key(self.stage)
+                config = decode_config(base.config_raw)
+                self.chain, self._below = chain_of(config), tuple(map(Below, config.rootfs.diff_ids))
 
     def _decide(self, step: Step, where: str) -> Foreseen:
         self._behind = tuple(dict.fromkeys((*self._behind, *self._unknown_sources(step))))
         inputs = None if self._behind else self._reading.inputs(step, None, step.text)
+        self._wanted = None
         if inputs is None:
-            return self._unkeyed(step, where)
+            return self._unkeyed(step)
         wanted = keyed(step, self._key, self.chain, self.stage.platform, inputs, self._job.request)
-        self._key = wanted.key.digest
+        self._key, self._wanted = wanted.key.digest, wanted
         decision: Decision | None = self._linked(wanted) if wanted.linked else None
         if decision is None:
-            decision = decide(
-                self._job.world,
-                wanted,
-                self.chain if self.certain else None,
-                address=where,
-                text=step.text,
-                project=self._job.request.project,
-                missed=self._missed,
-                forced=self._job.forced(self.stage.label),
-            )
+            decision = decide(self._job, self.stage, step, wanted, self.chain, self._missed, certain=self.certain)
         if isinstance(decision, Hit):
-            self.chain = decision.record.result
+            diff_id = decision.record.diff_id
+            self.chain = chain_id(self.chain, diff_id) if diff_id is not None else self.chain
         elif isinstance(decision, Miss) and any(cause.kind != "parent" for cause in decision.causes):
             self._missed = where
         return decision
@@ -153,9 +216,8 @@ class _Foresight:
         record = self._job.world.index.find(wanted.key.digest)
         return Hit(record, "content") if record is not None else None
 
-    def _unkeyed(self, step: Step, where: str) -> Unkeyed | Miss:
-        found = self._job.world.index.nearest(where, self._job.request.project, step.text)
-        nearest = found[0] if found else None
+    def _unkeyed(self, step: Step) -> Unkeyed | Miss:
+        nearest = next(iter(candidates(self._job, self.stage, step)), None)
         if self._missed:
             return Miss((MissCause("parent", PARENT, origin=self._missed),), nearest)
         self._behind = self._behind or tuple(_named(read, self._job.plan) for read in reads(step.op))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 
 from lamina.diagnostics import Span
-from lamina.digest import ChainID, chain_id, digest_of
+from lamina.digest import ChainID, Digest, chain_id, digest_of
+from lamina.engine.inputs import Inputs
 from lamina.engine.narrator import Narrator
 from lamina.engine.request import BuildRequest
 from lamina.engine.world import World
+from lamina.keys.compute import base_key
 from lamina.oci.config import ImageConfig
 from lamina.plan.remote import shown
-from lamina.plan.steps import GitSource, HttpSource, ImageRef, Plan
+from lamina.plan.steps import GitSource, HttpSource, ImageRef, Plan, Stage
 from lamina.ports import BaseImage, Fetched
 
 
@@ -31,6 +33,11 @@ class Job:
         self.plan = plan
         self.images = images
         self.slots = threading.Semaphore(max(1, request.jobs))
+        #: The digests of base images by their keys: what a first step's key names as its parent.
+        self.bases: dict[Digest, Digest] = {}
+        #: What steps read, by stage and ordinal, as far as it was looked at: it does not change during a build.
+        self.inputs: dict[tuple[int, int], Inputs] = {}
+        self._texts: dict[int, frozenset[str]] = {}
         self._canceled = threading.Event()
         self._fetching = threading.Lock()
         self._fetched: dict[HttpSource | GitSource, Fetched] = {}
@@ -46,6 +53,20 @@ class Job:
     def forced(self, stage: str) -> bool:
         """Whether the user wants the steps of this stage to run, cached or not."""
         return self.request.no_cache or stage in self.request.no_cache_stages
+
+    def base_key(self, stage: Stage) -> Digest:
+        """The key of a stage's FROM, an image or scratch."""
+        digest = self.images[stage.base].digest if isinstance(stage.base, ImageRef) else None
+        key = base_key(digest, stage.platform).digest
+        self.bases[key] = digest or Digest("scratch")
+        return key
+
+    def texts(self, stage: Stage) -> frozenset[str]:
+        """All instructions of a stage, as they are written."""
+        found = self._texts.get(stage.index)
+        if found is None:
+            found = self._texts[stage.index] = frozenset(step.text for step in stage.steps)
+        return found
 
     def fetch(self, image: BaseImage, name: str, span: Span | None) -> ChainID | None:
         """Have an image's layers in the store; returns the top of its stack."""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from lamina.diagnostics import BuildFailure
+from lamina.diagnostics import BuildFailure, Span
 from lamina.digest import ChainID
 from lamina.engine.inputs import (
     Inputs,
@@ -25,7 +25,7 @@ from lamina.engine.job import Job, chain_of
 from lamina.engine.world import Tools
 from lamina.keys.compute import SourceFacts
 from lamina.oci.config import decode_config
-from lamina.plan.steps import BindMount, ContextRef, ImageRef, Inline, Op, StageRef, Step
+from lamina.plan.steps import BindMount, ContextRef, GitSource, HttpSource, ImageRef, Inline, Op, StageRef, Step
 from lamina.ports import ContextReader
 
 #: What to read from: a context, or a stack of layers (or one plain directory), topmost first.
@@ -95,6 +95,16 @@ class Reading:
             return self.context(origin)
         return self.stack(origin, step, name)
 
+    def outer(self, read: Read, span: Span) -> Inputs:
+        """What is read of a build context, a heredoc or the web (fetched now, if need be)."""
+        source, origin = read.source, read.origin
+        assert not isinstance(origin, StageRef | ImageRef)
+        if isinstance(source, Inline):
+            return inline_inputs(read, source)
+        if not isinstance(source, str):
+            return fetched_inputs(read, self._job.fetched(source, span))
+        return context_inputs(read, self.context(origin), span)
+
     def stack(self, origin: StageRef | ImageRef, step: Step, name: str) -> tuple[Path, ...]:
         """The layers of another stage or image, topmost first, fetched if need be."""
         chain = self._chain(origin)
@@ -112,13 +122,10 @@ class Reading:
 
     def _one(self, read: Read, step: Step, tools: Tools | None, name: str, *, known: bool) -> Inputs | None:
         source, origin = read.source, read.origin
-        if isinstance(source, Inline):
-            return inline_inputs(read, source)
-        if not isinstance(source, str):
-            # Without tools nothing is fetched: the other stages shall not wait for it.
-            return None if tools is None else fetched_inputs(read, self._job.fetched(source, step.span))
-        if origin is None or isinstance(origin, ContextRef):
-            return context_inputs(read, self.context(origin), step.span)
+        if isinstance(source, HttpSource | GitSource) and tools is None:
+            return None  # nothing is fetched: the other stages shall not wait for it
+        if not isinstance(source, str) or not isinstance(origin, StageRef | ImageRef):
+            return self.outer(read, step.span)
         chain, facts = self._chain(origin), self._job.world.facts
         found = remembered_inputs(read, chain, facts) if known else None
         if found is not None or tools is None:

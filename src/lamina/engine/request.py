@@ -7,12 +7,13 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from lamina.diagnostics import Diagnostic
+from lamina.diagnostics import BuildFailure, Diagnostic
 from lamina.digest import ChainID, Digest
+from lamina.keys.decide import Miss
 from lamina.keys.outcome import StageResult
 from lamina.oci.config import ImageConfig
 from lamina.oci.reference import Reference
-from lamina.plan.steps import ImageRef, PlanOptions
+from lamina.plan.steps import ImageRef, PlanOptions, Step
 from lamina.ports import BaseImage, Limit, Mount
 
 
@@ -21,7 +22,10 @@ class BuildRequest(Struct, frozen=True):
     histories of different Dockerfiles in one store. `run_mounts` and `run_env` are given to RUN steps and enter no key
     (certificates, proxies). `jobs` is how many steps may run at once. `secrets` give their bytes when a step needs
     them, `ssh` holds the sockets of agents, both by id. `hosts` (name, address), `limits` and `shm_size` (bytes of
-    /dev/shm) are for RUN."""
+    /dev/shm) are for RUN. `step_epoch` is SOURCE_DATE_EPOCH as it is offered to RUN steps, in seconds. `fail_on_miss`:
+    no step may run; `reuse`: an image that was built from the same inputs is taken as it is, whatever the cache has
+    left of it. `observe`: note what RUN steps look at in copied layers, and keep the results of those that looked at
+    nothing that changed."""
 
     build: str
     dockerfile: bytes
@@ -41,12 +45,30 @@ class BuildRequest(Struct, frozen=True):
     hosts: tuple[tuple[str, str], ...] = ()
     limits: tuple[Limit, ...] = ()
     shm_size: int | None = None
+    step_epoch: int | None = None
+    fail_on_miss: bool = False
+    reuse: bool = False
+    observe: bool = False
+
+
+class NotCached(BuildFailure):
+    """A step would have to run, and `fail_on_miss` forbids it. `causes` are those of the miss."""
+
+    def __init__(self, step: Step, decision: Miss) -> None:
+        super().__init__(
+            "cache-miss",
+            f"{step.text.partition(chr(10))[0]!r} is not in the cache",
+            span=step.span,
+            hint="`lamina plan` says all that would run",
+        )
+        self.causes = decision.causes
 
 
 class BuildResult(Struct, frozen=True):
     """A finished build: the image, its stack of layers, the stages that it needed, in order, and the images from
     elsewhere that it stood on. `others` are the same build's results for further platforms; `manifest` is the digest of
-    the manifest or index that an output was given."""
+    the manifest or index that an output was given. `key` is the image's final key, see `engine.identity`; `reused`: it
+    was there, and nothing was looked at but the inputs."""
 
     build: str
     image_id: Digest
@@ -58,3 +80,5 @@ class BuildResult(Struct, frozen=True):
     images: dict[ImageRef, BaseImage] = {}
     others: tuple[BuildResult, ...] = ()
     manifest: Digest | None = None
+    key: Digest | None = None
+    reused: bool = False

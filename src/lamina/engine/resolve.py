@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from lamina.diagnostics import BuildFailure
 from lamina.dockerfile import parse
+from lamina.engine.job import Job
 from lamina.engine.narrator import Narrator
 from lamina.engine.request import BuildRequest
+from lamina.engine.world import World
+from lamina.events import Reporter
 from lamina.oci.config import ImageConfig, decode_config
 from lamina.oci.reference import parse_reference
 from lamina.plan.planner import make_plan
 from lamina.plan.steps import ImageRef, Missing, Plan
 from lamina.ports import BaseImage, ImageSource
+
+
+def job_of(request: BuildRequest, world: World, reporter: Reporter) -> Job:
+    """A request planned and resolved, with nothing done yet. Raises as `resolve_plan`."""
+    narrator = Narrator(reporter)
+    plan, images = resolve_plan(request, world.images, narrator)
+    return Job(request, world, narrator, plan, images)
 
 
 def resolve_plan(

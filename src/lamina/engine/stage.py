@@ -7,24 +7,28 @@ starts no thread, enters no namespace and touches no layer.
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
+from typing import Literal
 
 from msgspec.structs import replace
 
+from lamina.diagnostics import BuildFailure
 from lamina.digest import ChainID, Digest
 from lamina.engine.assemble import assemble
-from lamina.engine.decision import Keyed, address, decide, keyed, look_up
+from lamina.engine.decision import Keyed, address, candidates, decide, keyed, look_up
 from lamina.engine.job import Job, chain_of
+from lamina.engine.observing import Below, Broken, by_observation
 from lamina.engine.reading import Outside, Reading
+from lamina.engine.request import NotCached
 from lamina.engine.undertake import Undertaking
 from lamina.engine.world import Tools
 from lamina.events import Outcome, Vertex
-from lamina.keys.compute import base_key
-from lamina.keys.decide import Decision, Hit
+from lamina.keys.decide import Decision, Hit, Miss
 from lamina.keys.outcome import BaseOutcome, StageResult, StepResult
 from lamina.keys.record import CacheRecord
 from lamina.oci.config import ImageConfig, decode_config
-from lamina.plan.steps import ImageRef, MetaOp, Scratch, Stage, StageRef, Step, origins
+from lamina.plan.steps import CopyOp, ImageRef, MetaOp, RunOp, Scratch, Stage, StageRef, Step, origins
 
 
 class StageWalk:
@@ -39,6 +43,8 @@ class StageWalk:
         self.base_config: ImageConfig | None = None
         self.chain: ChainID | None = None
         self.key = Digest("")
+        #: The layers of `chain`, lowest first.
+        self.below: tuple[Below, ...] = ()
         #: The address of the last step above that ran for a reason of its own, empty while all were hits. What follows
         #: it runs because of it, and not because of the steps in between.
         self.missed = ""
@@ -75,26 +81,28 @@ class StageWalk:
 
     def result(self) -> StageResult:
         """What became of the stage so far."""
-        return StageResult(self.stage, self._base, tuple(self.results))
+        base = self.job.images.get(self.stage.base) if isinstance(self.stage.base, ImageRef) else None
+        return StageResult(self.stage, self._base, tuple(self.results), base.digest if base else None)
 
     # --- the base and the sources ----------------------------------------------------------------------------------
     def _begin(self, *, wait: bool) -> bool:
         match self.stage.base:
             case Scratch():
-                self.key = base_key(None, self.stage.platform).digest
+                self.key = self.job.base_key(self.stage)
                 self._base = "scratch"
             case StageRef(index=index):
                 parent = self.walks[index]
                 if not self._finished(parent, wait=wait):
                     return False
                 self.key, self.chain, self.missed = parent.key, parent.chain, parent.missed
-                self.base_config = parent.config()
+                self.base_config, self.below = parent.config(), parent.below
                 self._base = "stage"
             case ImageRef() as image:
                 base = self.job.images[image]
                 self.base_config = decode_config(base.config_raw)
-                self.key = base_key(base.digest, self.stage.platform).digest
+                self.key = self.job.base_key(self.stage)
                 self.chain = chain_of(self.base_config)
+                self.below = tuple(map(Below, self.base_config.rootfs.diff_ids))
         self._begun = True
         return True
 
@@ -143,15 +151,48 @@ class StageWalk:
             if hit is not None:
                 return self._apply(step, wanted, hit, hit.record, "cached", 0.0)
             self.materialize()
-            with self.job.narrator.job(self._name(step), step.span) as vertex:
-                record = self._carry_out(step, wanted, decision.nearest, tools, vertex)
+            decision = self._observed(step, wanted, decision, tools)
+            if isinstance(decision, Hit):
+                return self._apply(step, wanted, decision, decision.record, "cached", 0.0)
+            if self.job.request.fail_on_miss:
+                self._give_up(step, wanted, decision, "pending", 0.0)
+                raise NotCached(step, decision)
+            started = time.monotonic()
+            try:
+                with self.job.narrator.job(self._name(step), step.span) as vertex:
+                    record, kept = self._carry_out(step, wanted, self._earlier(decision), tools, vertex)
+            except BaseException as error:
+                outcome: Outcome = "failed" if isinstance(error, BuildFailure) else "canceled"
+                self._give_up(step, wanted, decision, outcome, time.monotonic() - started)
+                raise
         before = decision.nearest
-        kept = before is not None and before.diff_id == record.diff_id and before.created != record.created
         if kept and before is not None and before.result == record.result:
             self.missed = ""  # what follows stands on the same files as before
         elif any(cause.kind != "parent" for cause in decision.causes):
             self.missed = address(self.stage.label, step)
         return replace(self._apply(step, wanted, decision, record, "done", record.seconds), kept=kept)
+
+    def _observed(self, step: Step, wanted: Keyed, miss: Miss, tools: Tools) -> Decision:
+        """The result of a step that was observed and saw nothing of what changed; else the miss, with what it saw."""
+        if not self.job.request.observe or not isinstance(step.op, RunOp) or self.job.forced(self.stage.label):
+            return miss
+        known = candidates(self.job, self.stage, step, wanted.key)
+        found = by_observation(self.job.world, wanted, self.chain, self.below, known, tools)
+        if not isinstance(found, Broken):
+            return found or miss
+        told = (replace(cause, look=found.look) if cause.kind == "parent" else cause for cause in miss.causes)
+        return replace(miss, causes=tuple(told))
+
+    def _earlier(self, decision: Miss) -> CacheRecord | None:
+        """What the step's outcome is compared and shared with; a step that is to run anew has nothing."""
+        return None if self.job.forced(self.stage.label) else decision.nearest
+
+    def _give_up(
+        self, step: Step, wanted: Keyed, decision: Decision, outcome: Outcome | Literal["pending"], seconds: float
+    ) -> None:
+        """Note a step that ends the walk."""
+        where = address(self.stage.label, step)
+        self.results.append(StepResult(step, where, outcome, decision, seconds=seconds, key=wanted.key))
 
     def _decided(self, step: Step, tools: Tools | None) -> tuple[Keyed, Decision] | None:
         wanted = self._keyed(step, tools)
@@ -161,19 +202,11 @@ class StageWalk:
         inputs = self._reading.inputs(step, tools, self._name(step))
         if inputs is None:
             return None
+        self.job.inputs[self.stage.index, step.ordinal] = inputs
         return keyed(step, self.key, self.chain, self.stage.platform, inputs, self.job.request)
 
     def _decide(self, step: Step, wanted: Keyed) -> Decision:
-        return decide(
-            self.job.world,
-            wanted,
-            self.chain,
-            address=address(self.stage.label, step),
-            text=step.text,
-            project=self.job.request.project,
-            missed=self.missed,
-            forced=self.job.forced(self.stage.label),
-        )
+        return decide(self.job, self.stage, step, wanted, self.chain, self.missed)
 
     def _apply(
         self, step: Step, wanted: Keyed, decision: Decision, record: CacheRecord, outcome: Outcome, seconds: float
@@ -181,22 +214,24 @@ class StageWalk:
         if outcome == "cached":
             narrator = self.job.narrator
             narrator.end(narrator.begin(self._name(step), step.span), "cached")
-            if isinstance(decision, Hit) and decision.how == "content":
+            if isinstance(decision, Hit) and decision.how != "definition":
                 # The next build finds it by definition.
                 again = replace(record, key=wanted.key, address=address(self.stage.label, step))
                 self.job.world.index.add(replace(again, project=self.job.request.project))
         self.chain, self.key = record.result, wanted.key.digest
+        if record.diff_id is not None:
+            self.below = (*self.below, Below(record.diff_id, record if isinstance(step.op, CopyOp) else None))
         return StepResult(step, address(self.stage.label, step), outcome, decision, record, seconds)
 
     def _carry_out(
         self, step: Step, wanted: Keyed, nearest: CacheRecord | None, tools: Tools, vertex: Vertex
-    ) -> CacheRecord:
+    ) -> tuple[CacheRecord, bool]:
         def outside(scratch: Path) -> Outside:
             return self._reading.outside(step, wanted.inputs, tools, self._name(step), scratch)
 
         where = address(self.stage.label, step)
         architecture = self.stage.platform.architecture
-        work = Undertaking(self.job, step, wanted, outside, self.chain, nearest, where, architecture)
+        work = Undertaking(self.job, step, wanted, outside, self.chain, nearest, self.below, where, architecture)
         return work.carry_out(tools, vertex)
 
     def _name(self, step: Step) -> str:

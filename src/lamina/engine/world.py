@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -17,6 +18,8 @@ from lamina.ports import (
     ImageSource,
     LayerIO,
     Locks,
+    ObservationStore,
+    Observer,
     Runner,
     Snapshotter,
 )
@@ -32,7 +35,8 @@ class Tools(Struct, frozen=True):
 class World(Struct, frozen=True):
     """The ports. `start` makes this process ready to write layers and gives the tools; it is called once, in the main
     thread, before any other thread exists, and only if some step has to run. `now` is seconds since the epoch.
-    `contexts` are the named build contexts that are trees, by name in lower case."""
+    `peek` gives the bytes of a regular file of a layer's directory by its path there, if it is at most so many bytes
+    long. `contexts` are the named build contexts that are trees, by name in lower case."""
 
     blobs: BlobStore
     snapshots: Snapshotter
@@ -44,7 +48,10 @@ class World(Struct, frozen=True):
     images: ImageSource
     fetcher: Fetcher
     cache_mounts: CacheMounts
+    observer: Observer
+    observations: ObservationStore
     start: Callable[[], Tools]
     now: Callable[[], float]
+    peek: Callable[[Path, str, int], bytes | None]
     version: str
     contexts: Mapping[str, ContextReader] = {}

@@ -9,9 +9,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lamina.diagnostics import Span
-from lamina.keys.decide import Hit, Miss, MissCause, Unkeyed
-from lamina.keys.outcome import StageResult, StepResult
-from lamina.plan.steps import Scratch, StageRef
+from lamina.explain.story import Story, ToldStage, ToldStep
+from lamina.keys.decide import How, MissCause
+from lamina.keys.looks import Look
 
 #: cached: taken from the cache · CHANGED: an input of its own changed · rebuilds: only because of a step above it ·
 #: new: never built before · metadata: makes no layer · unknown: a forecast cannot know yet.
@@ -21,7 +21,9 @@ Verdict = Literal["cached", "CHANGED", "rebuilds", "new", "metadata", "fetched",
 class Row(Struct, frozen=True):
     """One instruction. `because` is the row text and line of the step that made this one rebuild; `cause` the first
     cause of its own; `more` how many further ones there are. `saved` is what a cached step took when it ran. `behind`
-    names what an unknown step waits for, see `Unkeyed`; `kept` as in `StepResult`."""
+    names what an unknown step waits for, see `Unkeyed`; `kept` and `possible` as in `StepResult`; `how` tells how a
+    cached step was found, and `origin` where; `looked` as in `Hit`. `look` is what an observed step saw that is
+    otherwise now."""
 
     stage: str
     text: str
@@ -34,6 +36,11 @@ class Row(Struct, frozen=True):
     because: tuple[str, int] | None = None
     behind: tuple[str, ...] = ()
     kept: bool = False
+    possible: bool = False
+    how: How | Literal[""] = ""
+    looked: tuple[int, int] = (0, 0)
+    look: Look | None = None
+    origin: Literal["", "store"] = ""
 
 
 class Summary(Struct, frozen=True):
@@ -44,53 +51,64 @@ class Summary(Struct, frozen=True):
     saved: float
 
 
-def rows(stages: Sequence[StageResult]) -> tuple[Row, ...]:
+def rows(story: Story) -> tuple[Row, ...]:
     """The table of a build: for each stage its FROM, then its instructions."""
-    known = {step.address: step for stage in stages for step in stage.steps}
+    known = {step.address: step for step in story.steps()}
     table: list[Row] = []
-    for result in stages:
-        stage = result.stage
-        verdict: Verdict = "fetched" if result.base == "fetched" else "cached"
-        base = "scratch" if isinstance(stage.base, Scratch) else stage.base_text
-        name = f" AS {stage.label}" if stage.named else ""
-        if isinstance(stage.base, Scratch | StageRef):
-            verdict = "metadata" if isinstance(stage.base, Scratch) else "cached"
-        table.append(Row(stage.label, f"FROM {base}{name}", verdict, stage.span))
-        table += [_row(stage.label, step, known) for step in result.steps]
+    for stage in story.stages:
+        table.append(_base_row(stage))
+        table += [_row(stage.label, step, known) for step in stage.steps]
     return tuple(table)
 
 
-def summary(stages: Sequence[StageResult]) -> Summary:
+def summary(story: Story) -> Summary:
     """Count the steps that make layers."""
-    layers = [step for stage in stages for step in stage.steps if step.outcome != "metadata"]
+    layers = [step for step in story.steps() if step.outcome != "metadata"]
     cached = [step for step in layers if step.outcome == "cached"]
-    return Summary(len(cached), len(layers), sum(step.record.seconds for step in cached if step.record))
+    return Summary(len(cached), len(layers), sum(step.saved for step in cached))
 
 
-def _row(stage: str, result: StepResult, known: dict[str, StepResult]) -> Row:
-    step = result.step
-    saved = result.record.seconds if result.record and result.outcome == "cached" else 0.0
-    row = Row(stage, step.text, "metadata", step.span, result.seconds, saved, kept=result.kept)
-    match result.decision:
-        case None:
-            return row
-        case Hit():
-            return replace(row, verdict="cached")
-        case Unkeyed(behind=behind):
-            return replace(row, verdict="unknown", behind=behind)
-        case Miss(causes=causes):
-            # A step that another build made while this one waited for it missed at first and was then taken.
-            if result.outcome == "cached":
-                return replace(row, verdict="cached")
-            own = [cause for cause in causes if cause.kind != "parent"]
-            if own:
-                verdict: Verdict = "new" if own[0].kind in ("first_build", "evicted") else "CHANGED"
-                return replace(row, verdict=verdict, cause=own[0], more=_others(own))
-            origin = known.get(causes[0].origin)
-            because = (origin.step.text, origin.step.span.line) if origin else None
-            return replace(row, verdict="rebuilds" if origin else "CHANGED", cause=causes[0], because=because)
+def own_causes(step: ToldStep) -> tuple[MissCause, ...]:
+    """The causes of a step's own: all but that a step above it ran."""
+    return tuple(cause for cause in step.causes if cause.kind != "parent")
+
+
+def _base_row(stage: ToldStage) -> Row:
+    name = f" AS {stage.label}" if stage.named else ""
+    verdicts: dict[str, Verdict] = {"fetched": "fetched", "scratch": "metadata"}
+    return Row(stage.label, f"FROM {stage.base}{name}", verdicts.get(stage.base_outcome, "cached"), stage.span)
+
+
+def _row(stage: str, step: ToldStep, known: dict[str, ToldStep]) -> Row:
+    row = Row(
+        stage,
+        step.text,
+        "metadata",
+        step.span,
+        step.seconds,
+        step.saved,
+        kept=step.kept,
+        possible=step.possible,
+        how=step.how,
+        looked=step.looked,
+        look=next((cause.look for cause in step.causes if cause.look is not None), None),
+    )
+    if step.outcome == "metadata":
+        return row
+    if step.outcome == "cached":
+        return replace(row, verdict="cached", origin="store")
+    if step.behind:
+        return replace(row, verdict="unknown", behind=step.behind)
+    own = own_causes(step)
+    if own:
+        verdict: Verdict = "new" if own[0].kind in ("first_build", "evicted") else "CHANGED"
+        return replace(row, verdict=verdict, cause=own[0], more=_others(own))
+    cause = step.causes[0] if step.causes else None
+    origin = known.get(cause.origin) if cause else None
+    because = (origin.text, origin.span.line) if origin else None
+    return replace(row, verdict="rebuilds" if origin else "CHANGED", cause=cause, because=because)
 
 
 def _others(causes: Sequence[MissCause]) -> int:
     """How many changes there are besides the one that is told: further files, further parts."""
-    return sum(max(1, len(cause.files)) for cause in causes) - 1
+    return sum(max(1, cause.total) for cause in causes) - 1

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from lamina.diagnostics import BuildFailure
 from lamina.image.rootfs import Rootfs
 from lamina.image.xattrs import Namespace
-from lamina.ports import ContextReader, LayerDiff, Limits, Placement, Selection, User, Workspace
+from lamina.ports import ContextReader, LayerDiff, Limits, Look, Placement, Selection, User, Workspace
 
 #: errno → the second half of a reference, and what to do about it.
 _CAUSES = {
@@ -53,6 +53,12 @@ class Layers:
             raise ValueError("nothing to copy from")
         with _explained("step-copy", placement.dest), Upper(work, self._namespace) as upper:
             place(upper, placement, source, self._limits)
+
+    def answers(self, layer: Path, looks: Sequence[Look], contents: Mapping[str, str]) -> bytes:
+        """See `answers.answers`."""
+        from lamina.image.answers import answers
+
+        return answers(layer, looks, contents, self._namespace)
 
     def make_directory(self, work: Workspace, path: str, owner: tuple[int, int]) -> None:
         """WORKDIR: make `path` and its missing parents, mode 0755. Raises BuildFailure `step-workdir-…`."""

@@ -28,7 +28,10 @@ def place(upper: Upper, placement: Placement, source: Source, limits: Limits) ->
     BuildFailure from `source` and from archives."""
     with ExitStack() as stack:
         earlier = stack.enter_context(EarlierLayer(placement.earlier)) if placement.earlier else None
-        _place(_Placer(upper, placement, source, earlier), upper, placement, source, limits)
+        placer = _Placer(upper, placement, source, earlier)
+        _place(placer, upper, placement, source, limits)
+        if earlier is not None and earlier.keeps_times:
+            earlier.settle(upper, placer.implied)
 
 
 def _place(placer: _Placer, upper: Upper, placement: Placement, source: Source, limits: Limits) -> None:
@@ -55,7 +58,7 @@ class _Placer:
         self._source = source
         # As in BuildKit an octal --chmod is the mode of the directories on the way too.
         mode = int(placement.chmod, 8) if placement.chmod.isdigit() else 0o755
-        self._implied = NewDirectory(*(placement.owner or (0, 0)), mode)
+        self.implied = NewDirectory(*(placement.owner or (0, 0)), mode)
         #: Files with several names: directory and name of the copy, by the source's inode, and the reverse. Paths, not
         #: open directories, as there may be more of those than a process can hold open.
         self._linked: dict[tuple[int, int], tuple[str, str]] = {}
@@ -69,15 +72,15 @@ class _Placer:
         """Copy anything but a directory."""
         found = self._upper.view.walk(self._placement.dest)
         if self._placement.dest_is_dir or (found.node is not None and found.node.is_dir):
-            directory, name = self._upper.open(found.path, self._implied), selection.base.rpartition("/")[2]
+            directory, name = self._upper.open(found.path, self.implied), selection.base.rpartition("/")[2]
         else:
             parent, _, name = found.path.rpartition("/")
-            directory = self._upper.open(parent, self._implied)
+            directory = self._upper.open(parent, self.implied)
         self._put(directory, name, selection.files[0])
 
     def copy_tree(self, selection: Selection) -> None:
         """Copy what is below a directory."""
-        top = self.destination(self._implied)
+        top = self.destination(self.implied)
         strip = len(selection.base) + 1 if selection.base else 0
         described: list[tuple[str, FileRecord]] = []
         current, directory = "", top
@@ -88,7 +91,7 @@ class _Placer:
             is_dir = record.kind == "dir"
             parent, _, name = (relative, "", "") if is_dir else relative.rpartition("/")
             if parent != current:
-                directory = self._upper.open(_join(top.path, parent), self._implied)
+                directory = self._upper.open(_join(top.path, parent), self.implied)
                 current = parent
             if is_dir:
                 described.append((directory.path, record))
@@ -99,7 +102,7 @@ class _Placer:
     def _describe(self, directories: Sequence[tuple[str, FileRecord]]) -> None:
         """Give directories their attributes, deepest first: filling them changed their times."""
         for path, record in reversed(directories):
-            self._attributes(record).apply(self._upper.open(path, self._implied).fd)
+            self._attributes(record).apply(self._upper.open(path, self.implied).fd)
 
     def _put(self, directory: Directory, name: str, record: FileRecord) -> None:
         kind = record.kind
@@ -110,6 +113,8 @@ class _Placer:
             if replaced is not None:
                 del self._linked[replaced]
         attributes = self._attributes(record)
+        if self._earlier is not None and self._earlier.keeps_times:
+            attributes = self._earlier.timed(directory, name, record, attributes)
         if kind == "file":
             self._put_file(directory, name, record, attributes)
         elif kind == "link":
@@ -123,7 +128,7 @@ class _Placer:
         if inode is not None:
             if inode in self._linked:
                 path, first = self._linked[inode]
-                parent = self._upper.open(path, self._implied)
+                parent = self._upper.open(path, self.implied)
                 os.link(first, name, src_dir_fd=parent.fd, dst_dir_fd=directory.fd, follow_symlinks=False)
                 return
             self._linked[inode] = directory.path, name

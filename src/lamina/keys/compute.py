@@ -5,7 +5,7 @@ Display text, comments, line breaks, stage names and file times never enter (DES
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -55,11 +55,14 @@ def run_key(
     platform: Platform,
     mounted: Sequence[SourceFacts] = (),
     hosts: Sequence[str] = (),
+    *,
+    epoch: bool = False,
 ) -> CacheKey:
     """The key of RUN over a parent's key or chain ID. The order of the environment counts: the step sees it.
 
     `mounted` are the facts of what is mounted from the context, stages and images, in order; `hosts` the names (not the
-    addresses) that the build adds. What a Dockerfile does not use adds no part.
+    addresses) that the build adds. `epoch`: SOURCE_DATE_EPOCH is offered to the step; which one does not count, because
+    each commit has another. What a Dockerfile or a build does not use adds no part.
     """
     parts = [
         KeyPart(PARENT, parent),
@@ -80,6 +83,8 @@ def run_key(
     if op.hostname:
         parts.append(KeyPart("hostname", op.hostname))
     parts += [KeyPart(f"host {name}", name) for name in hosts]
+    if epoch:
+        parts.append(KeyPart("epoch", "offered"))
     return _key("run", tuple(parts))
 
 
@@ -160,17 +165,24 @@ def keyed_records(selections: Sequence[Selection], *, modes: bool = True) -> lis
     `modes` (the copy has a --chmod) permission bits do not count."""
     records: list[FileRecord] = []
     for selection in selections:
-        strip = len(selection.base) + 1 if selection.base not in ("", ".") else 0
-        if selection.is_dir and not strip:
+        if selection.is_dir and selection.base in ("", "."):
             # The root has no record of its own, and must be told from the only file that it may hold.
             records.append(FileRecord(".", "dir", 0o755 if modes else 0))
-        for record in selection.files:
-            if selection.is_dir:
-                path = record.path[strip:] if record.path != selection.base else "."
-            else:
-                path = selection.base.rpartition("/")[2]
-            records.append(msgspec.structs.replace(record, path=path, mode=record.mode if modes else 0))
+        records += [
+            msgspec.structs.replace(record, path=path, mode=record.mode if modes else 0)
+            for path, record in keyed_paths(selection)
+        ]
     return records
+
+
+def keyed_paths(selection: Selection) -> Iterator[tuple[str, FileRecord]]:
+    """The records of a selection, each with the path under which it enters the key."""
+    strip = len(selection.base) + 1 if selection.base not in ("", ".") else 0
+    for record in selection.files:
+        if selection.is_dir:
+            yield (record.path[strip:] if record.path != selection.base else "."), record
+        else:
+            yield selection.base.rpartition("/")[2], record
 
 
 def source_facts(op: CopyOp, source: Source, selections: tuple[Selection, ...]) -> tuple[SourceFacts, list[FileRecord]]:

@@ -8,19 +8,23 @@ from typing import Literal
 from msgspec import Struct
 
 from lamina.diagnostics import Span
-from lamina.digest import ChainID, Digest
-from lamina.keys.facts import FileChange
+from lamina.digest import ChainID
+from lamina.keys.facts import Comparison, FileChange, Sole
+from lamina.keys.looks import Look
 from lamina.keys.record import CacheKey, CacheRecord, KeyPart
 from lamina.keys.schema import PARENT
 
-How = Literal["definition", "content"]
+How = Literal["definition", "content", "observation"]
 CauseKind = Literal["first_build", "added", "removed", "changed", "order", "parent", "forced", "evicted"]
 
 
 class MissCause(Struct, frozen=True):
-    """One reason of a miss. `part` is the key part, `before` and `after` its values, `files` what changed in it.
+    """One reason of a miss. `part` is the key part, `before` and `after` its values.
 
-    For kind `parent`, `origin` is the address of the step that made this one rebuild.
+    `files` is what changed in the files behind the part, of `total` changes those to tell; `sole` as in `Comparison`.
+    For kind `parent`, `origin` is the address of the step that made this one rebuild. `look` is what such a
+    step saw that is otherwise now, if it was observed. For part `parent` otherwise,
+    `before` and `after` are what stood below then and stands below now; part `base` has the digests of the images.
     """
 
     kind: CauseKind
@@ -30,13 +34,18 @@ class MissCause(Struct, frozen=True):
     files: tuple[FileChange, ...] = ()
     span: Span | None = None
     origin: str = ""
+    total: int = 0
+    sole: Sole = ""
+    look: Look | None = None
 
 
 class Hit(Struct, frozen=True, tag="hit"):
-    """The step's result exists. `how`: by the definition key or by the parent's content."""
+    """The step's result exists. `how`: by the definition key, by the parent's content, or because the step `looked` at
+    nothing that differs: so many paths in layers of so many copied files."""
 
     record: CacheRecord
     how: How
+    looked: tuple[int, int] = (0, 0)
 
 
 class Miss(Struct, frozen=True, tag="miss"):
@@ -54,6 +63,9 @@ class Unkeyed(Struct, frozen=True, tag="unkeyed"):
     nearest: CacheRecord | None = None
 
 
+#: Compares the files behind two parts of the same name, the first being of the given key.
+Compare = Callable[[CacheKey, KeyPart, KeyPart], Comparison]
+
 Decision = Hit | Miss
 #: What a forecast can say of a step.
 Foreseen = Hit | Miss | Unkeyed
@@ -62,16 +74,16 @@ Foreseen = Hit | Miss | Unkeyed
 def explain_miss(
     key: CacheKey,
     candidates: Sequence[CacheRecord],
-    changes: Callable[[Digest, Digest], tuple[FileChange, ...]],
+    changes: Compare,
     *,
     chain: ChainID | None = None,
     parent_missed: str = "",
 ) -> Miss:
     """Compare a key that no record has with the records of the same step and say what differs.
 
-    `changes(before, after)` compares two stored file lists; `chain` is the stack below the step, `parent_missed` the
+    `chain` is the stack below the step, `parent_missed` the
     address of the step above that had to run, if one had. The nearest candidate has the most equal parts, then
-    is the newest.
+    comes first.
     """
     same_kind = [record for record in candidates if record.key.kind == key.kind]
     if not same_kind:
@@ -89,29 +101,35 @@ def explain_miss(
     return Miss(causes or (MissCause("evicted"),), nearest)
 
 
-def compare(
-    before: CacheKey, after: CacheKey, changes: Callable[[Digest, Digest], tuple[FileChange, ...]]
-) -> tuple[MissCause, ...]:
+def compare(before: CacheKey, after: CacheKey, changes: Compare) -> tuple[MissCause, ...]:
     """What differs between two keys, part by part in key order; file lists are compared file by file."""
     old, new = _named(before), _named(after)
-    causes = [_difference(name, old.get(name), new.get(name), changes) for name in dict.fromkeys((*new, *old))]
+    names = dict.fromkeys((*new, *old))
+    causes = [_difference(before, old.get(name), new.get(name), changes) for name in names]
     found = tuple(cause for cause in causes if cause is not None)
     if not found and before.digest != after.digest:
         return (MissCause("order", before=" ".join(old), after=" ".join(new)),)
     return found
 
 
-def _difference(
-    name: str, old: KeyPart | None, new: KeyPart | None, changes: Callable[[Digest, Digest], tuple[FileChange, ...]]
-) -> MissCause | None:
+def _difference(before: CacheKey, old: KeyPart | None, new: KeyPart | None, changes: Compare) -> MissCause | None:
     if old is None:
-        return MissCause("added", name, after=new.value if new else None, span=new.span if new else None)
+        return MissCause("added", new.name, after=new.value, span=new.span) if new else None
     if new is None:
-        return MissCause("removed", name, before=old.value)
+        return MissCause("removed", old.name, before=old.value)
     if old.value == new.value:
         return None
-    files = changes(old.files, new.files) if old.files and new.files else ()
-    return MissCause("changed", name, old.value, new.value, files, new.span)
+    found = changes(before, old, new) if old.files and new.files else Comparison()
+    return MissCause(
+        "changed",
+        new.name,
+        old.value,
+        new.value,
+        found.changes,
+        new.span,
+        total=found.total,
+        sole=found.sole,
+    )
 
 
 def _named(key: CacheKey) -> dict[str, KeyPart]:

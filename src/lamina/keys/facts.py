@@ -3,24 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 from msgspec import Struct
 
 from lamina.keys.filetree import FileRecord
 
-ChangeKind = Literal["added", "removed", "type", "content", "mode", "target", "owner", "xattrs"]
+#: In the order in which they are told: what a file is goes before what is said about it.
+ChangeKind = Literal["content", "added", "removed", "type", "target", "line-ends", "mode", "owner", "xattrs"]
+#: All that differs in a whole list: nothing but modes, owners, line ends, or files of `.git`; else empty.
+Sole = Literal["", "mode", "owner", "line-ends", "git"]
+
+#: How many changes are kept of one comparison; the others are counted.
+TOLD = 20
+
+_ORDER = get_args(ChangeKind)
+_HARMLESS: tuple[Sole, ...] = ("mode", "owner", "line-ends")
 
 
 class FileChange(Struct, frozen=True):
     """One thing that differs at one path. `before` and `after` are what differs, ready to show: a kind, a hex SHA-256,
     an octal mode (`0644`), a link's target, `uid:gid`, or the names of extended attributes; empty on the side where
-    there is nothing. For `added` and `removed` they are the entry's kind."""
+    there is nothing. For `added` and `removed` they are the entry's kind. `line-ends`: the content differs in nothing
+    but CRLF and LF. `lines`, if both contents are known: the first and the last of each run of lines that is new, in
+    the file as it is now, counted from 1; where lines are only gone the last is one less than the first."""
 
     path: str
     kind: ChangeKind
     before: str
     after: str
+    lines: tuple[tuple[int, int], ...] = ()
+
+
+class Comparison(Struct, frozen=True):
+    """What differs between two lists: the changes to tell (at most `TOLD`), how many there are, and whether they all
+    are of one harmless sort."""
+
+    changes: tuple[FileChange, ...] = ()
+    total: int = 0
+    sole: Sole = ""
 
 
 def compare_trees(
@@ -51,9 +72,25 @@ def compare_trees(
     return tuple(changes)
 
 
-def only_modes(changes: Sequence[FileChange]) -> bool:
-    """Whether permission bits are all that differs, as after a checkout under another umask."""
-    return bool(changes) and all(change.kind == "mode" for change in changes)
+def summed(changes: Sequence[FileChange]) -> Comparison:
+    """The changes to tell: what a file is first, the version control's own files last."""
+    told = sorted(changes, key=lambda change: (_is_git(change.path), _ORDER.index(change.kind), change.path))
+    return Comparison(tuple(told[:TOLD]), len(changes), _sole(changes))
+
+
+def _sole(changes: Sequence[FileChange]) -> Sole:
+    kinds = {change.kind for change in changes}
+    if changes and all(_is_git(change.path) for change in changes):
+        return "git"
+    if len(kinds) == 1:
+        for kind in _HARMLESS:
+            if kind in kinds:
+                return kind
+    return ""
+
+
+def _is_git(path: str) -> bool:
+    return path == ".git" or path.startswith(".git/") or "/.git/" in path
 
 
 def _differences(old: FileRecord, new: FileRecord, owners: bool) -> Iterator[FileChange]:

@@ -6,9 +6,10 @@ from typing import Literal
 
 from msgspec import Struct
 
+from lamina.digest import Digest
 from lamina.events import Outcome
 from lamina.keys.decide import Foreseen
-from lamina.keys.record import CacheRecord
+from lamina.keys.record import CacheKey, CacheRecord
 from lamina.plan.steps import Stage, Step
 
 #: How a stage came by its base: it was in the store, was fetched, is another stage, or is empty.
@@ -27,11 +28,15 @@ class StepResult(Struct, frozen=True):
     record: CacheRecord | None = None
     seconds: float = 0.0
     kept: bool = False
+    possible: bool = False
+    key: CacheKey | None = None
 
 
 class StageResult(Struct, frozen=True):
-    """One stage that the target needed, with its steps in order (up to the failed one, if one failed)."""
+    """One stage that the target needed, with its steps in order (up to the failed one, if one failed). `digest` is that
+    of the image it stands on, if that is one."""
 
     stage: Stage
     base: BaseOutcome
     steps: tuple[StepResult, ...]
+    digest: Digest | None = None

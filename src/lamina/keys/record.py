@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from lamina.diagnostics import Span
 from lamina.digest import ChainID, DiffID, Digest
+from lamina.keys.looks import Stack
 
 
 class KeyPart(Struct, frozen=True):
@@ -29,7 +30,9 @@ class CacheKey(Struct, frozen=True):
 
 class CacheRecord(Struct, frozen=True):
     """A step that exists. `key` has the parent's key in it (lookup by definition); `content_key` is the digest of the
-    same parts over the parent's chain ID (lookup by content). `result` is the stack after the step."""
+    same parts over the parent's chain ID (lookup by content). `result` is the stack after the step. `looks` names what
+    an observed step saw of the copied layers of its `stack` (see `keys.looks`); `plain`: it saw so much that observing
+    it is not worth its cost."""
 
     key: CacheKey
     content_key: Digest
@@ -45,3 +48,6 @@ class CacheRecord(Struct, frozen=True):
     created: float
     build: str
     version: str
+    looks: Digest | None = None
+    stack: Stack = ()
+    plain: bool = False

@@ -18,7 +18,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "from": (BASE, PLATFORM),
     "run": (
         *(PARENT, PLATFORM, "command", "env …", "user", "directory", "network", "security"),
-        *("mount …", "source …", "script", "hostname", "host …"),
+        *("mount …", "source …", "script", "hostname", "host …", "epoch"),
     ),
     "copy": (
         *(PARENT, "source …", "destination", "owner", "mode", "unpack"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lamina.explain.table import Row, Summary
-from lamina.report.causes import phrase
+from lamina.report.causes import look_phrase, phrase
 from lamina.report.words import duration
 
 _TEXT = 44
@@ -33,12 +33,14 @@ def summary_line(summary: Summary, seconds: float) -> str:
     return f"cached {summary.cached} of {summary.total} steps, {duration(seconds)}{saved}"
 
 
-def forecast_line(seconds: float, pending: int, total: int) -> str:
-    """`3 of 5 steps would run, about 61.0s by their last time`."""
+def forecast_line(seconds: float, pending: int, total: int, least: float) -> str:
+    """`3 of 5 steps would run, about 61.0s by their last time`. `least` seconds is all that it takes if steps come out
+    as before."""
     if not pending:
         return f"all {total} steps are cached: nothing would run"
     told = f", about {duration(seconds)} by their last times" if seconds >= 0.05 else ""
-    return f"{pending} of {total} steps would run{told}"
+    best = f", {duration(least)} if steps come out as before" if told and seconds - least >= 0.05 else ""
+    return f"{pending} of {total} steps would run{told}{best}"
 
 
 def _remark(row: Row) -> str:
@@ -49,9 +51,15 @@ def _remark(row: Row) -> str:
 def _reason(row: Row) -> str:
     if row.because is not None:
         text, line = row.because
-        return f"because of line {line}: {_fit(_one_line(text), 40)}"
+        unless = ", unless that comes out the same" if row.possible else ""
+        if row.look is not None:
+            return f"because of line {line}: {look_phrase(row.look)}"
+        return f"because of line {line}{unless}: {_fit(_one_line(text), 40)}"
     if row.behind:
         return f"cached if the files of {' and '.join(row.behind)} come out the same"
+    if row.how == "observation":
+        looked, files = row.looked
+        return f"looked at {looked} of {files} copied files and folders, none of them changed"
     return phrase(row.cause, row.more) if row.cause else ""
 
 

@@ -13,7 +13,9 @@ from lamina.digest import Digest, digest_of, parse_digest
 from lamina.store.failures import explained
 from lamina.store.index import Index
 from lamina.store.layout import Layout
+from lamina.store.limit import Limit
 from lamina.store.session import Session
+from lamina.store.touched import Touched
 
 _CHUNK = 1 << 20
 
@@ -21,11 +23,15 @@ _CHUNK = 1 << 20
 class Blobs:
     """A `ports.BlobStore` on disk. Safe for several threads and processes: equal content makes equal files."""
 
-    def __init__(self, layout: Layout, index: Index, session: Session, boot: str) -> None:
+    def __init__(
+        self, layout: Layout, index: Index, session: Session, boot: str, touched: Touched, limit: Limit
+    ) -> None:
         self._layout = layout
         self._index = index
         self._session = session
         self._boot = boot
+        self._touched = touched
+        self._limit = limit
 
     def path(self, digest: Digest) -> Path:
         """Where the blob is, or would be. Raises ValueError for a malformed digest, which could lead elsewhere."""
@@ -33,6 +39,7 @@ class Blobs:
 
     def has(self, digest: Digest) -> bool:
         path = self.path(digest)
+        self._touched.add(digest)
         if not path.is_file():
             return False
         rows = self._index.read(
@@ -68,7 +75,11 @@ class Blobs:
             return file.read()
 
     def writer(self, expected: Digest | None = None, size: int | None = None) -> FileBlobWriter:
-        """A new blob; `size` in bytes and `expected` are checked at `commit`."""
+        """A new blob; `size` in bytes and `expected` are checked at `commit`. Raises BuildFailure `store-over-limit`,
+        now if the size is known, else at `commit`."""
+        if size is not None:
+            with self._limit.room(size, written=False):
+                pass  # nothing is fetched that could not be kept
         return FileBlobWriter(self, self._session.fresh(), expected, size)
 
     def put(self, data: bytes) -> Digest:
@@ -90,9 +101,11 @@ class Blobs:
     def publish(self, draft: Path, digest: Digest, size: int) -> None:
         """Rename a finished file into place, then note it. Between the two it is there, but read once before use."""
         path = self.path(digest)
-        with explained(path, size):
-            draft.rename(path)
-        self._note(digest, size)
+        self._touched.add(digest)
+        with self._limit.room(size):
+            with explained(path, size):
+                draft.rename(path)
+            self._note(digest, size)
 
     def _note(self, digest: Digest, size: int) -> None:
         with self._index.write() as connection:

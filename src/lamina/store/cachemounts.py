@@ -87,6 +87,16 @@ class CacheMounts:
                     found.append(CacheFolder(_name_in(lock_path), folder, used))
         return tuple(sorted(found, key=lambda folder: (folder.name, folder.path)))
 
+    def unused(self, *, unused_since: float | None = None) -> tuple[CacheFolder, ...]:
+        """What `delete` would delete now. Raises BuildFailure `store-…`."""
+        found = []
+        for folder in self.folders():
+            lock = _try(folder.path) if unused_since is None or folder.used < unused_since else None
+            if lock is not None:
+                lock.close()
+                found.append(folder)
+        return tuple(found)
+
     def delete(self, *, unused_since: float | None = None) -> tuple[CacheFolder, ...]:
         """Delete the folders that nobody uses now, or of these only those last used before `unused_since` (seconds
         since the epoch). Returns what was deleted. Raises BuildFailure `store-…`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lamina.digest import Digest
 from lamina.oci.config import decode_config
 from lamina.oci.manifest import Manifest, decode_manifest
 from lamina.oci.mediatypes import layer_compression
@@ -36,6 +37,17 @@ class StoreCatalog:
             return None
         manifest = decode_manifest(self._blobs.read(image.manifest))
         return ImageEntry(image.id, image.manifest, manifest.layers if isinstance(manifest, Manifest) else ())
+
+    def note(self, key: Digest, image_id: Digest) -> None:
+        """See `ports.Catalog`. A build that made nothing new writes nothing."""
+        known = self._images.by_key(key)
+        if known is None or known.id != image_id:
+            self._images.remember_key(key, image_id)
+
+    def made(self, key: Digest) -> ImageEntry | None:
+        """See `ports.Catalog`."""
+        image = self._images.by_key(key)
+        return self.entry(image) if image is not None and self._blobs.has(image.id) else None
 
     def add(self, entry: ImageEntry, references: Sequence[Reference], created: float) -> None:
         """See `ports.Catalog`: keep the image and point the references at it.

@@ -1,7 +1,9 @@
 """File facts: the list of file records behind a tree digest, kept with every key so that keys can be compared by file.
 
-Column by column and compressed: 10,000 files are some 400 kB, nearly all of it their content digests, which nothing
-compresses. The frame has a checksum; a damaged list is as good as none and is written again.
+10,000 files are some 330 kB, nearly all of it their content digests, which nothing compresses; so a list that resembles
+one that is kept is kept as a difference to it, 150 bytes for one changed file. A difference is always to a whole list,
+which garbage collection keeps with it (`closure`). A damaged list is as good as none and is written again, and so is a
+difference to a list that is gone.
 """
 
 from __future__ import annotations
@@ -10,35 +12,17 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import msgspec
-from msgspec import Struct
-
+from lamina.diagnostics import BuildFailure
 from lamina.digest import Digest, parse_digest
-from lamina.keys.filetree import FileRecord, Kind
-from lamina.store.codec import to_blob
+from lamina.keys.filetree import FileRecord
+from lamina.store import columns, packed
 from lamina.store.failures import explained
 from lamina.store.index import Index
 from lamina.store.layout import Layout
 from lamina.store.session import Session
 
-_KINDS: tuple[Kind, ...] = ("file", "dir", "link", "fifo", "char", "block", "socket")
-_CODES = {kind: code for code, kind in enumerate(_KINDS)}
-_LEVEL = 1
-
-
-class _Columns(Struct, frozen=True, array_like=True):
-    """Paths and targets are joined by NUL, which no path holds; contents are 32 bytes each, only where there is one."""
-
-    count: int
-    paths: bytes
-    kinds: bytes
-    modes: list[int]
-    sizes: list[int]
-    has_content: bytes
-    contents: bytes
-    targets: bytes
-    owners: list[tuple[int, int]] | None
-    xattrs: dict[int, tuple[tuple[bytes, bytes], ...]]
+#: A difference is kept if it is at most this part of the whole.
+_SHARE = 4
 
 
 class Facts:
@@ -49,15 +33,15 @@ class Facts:
         self._session = session
         self._index = index
 
-    def put(self, digest: Digest, records: Sequence[FileRecord]) -> None:
-        """Keep `records` under their tree digest, unless they are kept already. Raises BuildFailure."""
-        path = self._path(digest)
-        if path.exists():
-            return
-        import zstandard
+    def put(self, digest: Digest, records: Sequence[FileRecord], like: Digest | None = None) -> None:
+        """Keep `records` under their tree digest, unless they are kept already. Raises BuildFailure.
 
-        raw = msgspec.msgpack.encode(_to_columns(records))
-        data = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(raw)
+        `like` names a list that they probably resemble, kept or not, itself a difference or not.
+        """
+        path = self._path(digest)
+        if self._is_kept(digest):
+            return
+        data = self._packed(digest, columns.to_bytes(records), like)
         draft = self._session.fresh()
         with explained(path, len(data)):
             draft.write_bytes(data)
@@ -65,19 +49,23 @@ class Facts:
 
     def get(self, digest: Digest) -> tuple[FileRecord, ...] | None:
         """The records of a tree digest, None if they are not there (any more)."""
-        import zstandard
-
-        path = self._path(digest)
-        try:
-            with explained(path):
-                data = path.read_bytes() if path.exists() else None
-            if data is None:
-                return None
-            raw = zstandard.ZstdDecompressor().decompress(data)
-            return tuple(_from_columns(msgspec.msgpack.decode(raw, type=_Columns)))
-        except (zstandard.ZstdError, msgspec.MsgspecError, ValueError, IndexError):
-            self.delete(digest)
+        raw = self._raw(digest)
+        if raw is None:
             return None
+        try:
+            return columns.from_bytes(raw)
+        except ValueError:
+            self._drop(digest)
+            return None
+
+    def needs(self, digest: Digest) -> Digest | None:
+        """The list that this one is kept as a difference to; None if it is whole, or not there."""
+        return packed.needs(self._read(digest, packed.HEAD) or b"")
+
+    def closure(self, digests: Iterable[Digest]) -> set[Digest]:
+        """These lists and those that they are differences to, which must stay for them."""
+        kept = set(digests)
+        return kept | {base for base in map(self.needs, kept) if base is not None}
 
     def remember(self, question: Digest, answer: Digest) -> None:
         """Keep an answer that never changes, such as what a COPY --from selects in a chain of layers."""
@@ -108,56 +96,55 @@ class Facts:
         with explained(path), suppress(FileNotFoundError):
             path.unlink()
 
+    def _packed(self, digest: Digest, raw: bytes, like: Digest | None) -> bytes:
+        """The bytes of the file: a difference to `like`, or to what that is one to, if that is much smaller."""
+        whole = packed.whole(raw)
+        base = None if like is None else self.needs(like) or like
+        base_raw = None if base is None or base == digest else self._raw_whole(base)
+        if base is None or base_raw is None:
+            return whole
+        short = packed.difference(raw, base, base_raw)
+        return short if short is not None and len(short) * _SHARE <= len(whole) else whole
+
+    def _is_kept(self, digest: Digest) -> bool:
+        head = self._read(digest, packed.HEAD)
+        base = packed.needs(head or b"")
+        return head is not None and (base is None or self._path(base).exists())
+
+    def _raw(self, digest: Digest) -> bytes | None:
+        """The columns of a list; None if it is not there, and what is damaged goes."""
+        data = self._read(digest)
+        base = packed.needs(data or b"")
+        if data is None or base is None:
+            return self._unpacked(digest, data)
+        base_raw = self._raw_whole(base)
+        if base_raw is None:
+            self._drop(digest)
+            return None
+        return self._unpacked(digest, data, base_raw)
+
+    def _raw_whole(self, digest: Digest) -> bytes | None:
+        return self._unpacked(digest, self._read(digest)) if self.needs(digest) is None else None
+
+    def _unpacked(self, digest: Digest, data: bytes | None, base_raw: bytes | None = None) -> bytes | None:
+        if data is None:
+            return None
+        try:
+            return packed.unpack(data, base_raw)
+        except ValueError:
+            self._drop(digest)
+            return None
+
+    def _drop(self, digest: Digest) -> None:
+        """Damaged: gone, or at least not used, where the store can be read only."""
+        with suppress(BuildFailure):
+            self.delete(digest)
+
+    def _read(self, digest: Digest, size: int = -1) -> bytes | None:
+        path = self._path(digest)
+        with explained(path), suppress(FileNotFoundError), path.open("rb") as file:
+            return file.read(size)
+        return None
+
     def _path(self, digest: Digest) -> Path:
         return self._directory / parse_digest(digest)[7:]
-
-
-def _to_columns(records: Sequence[FileRecord]) -> _Columns:
-    owned = any(record.uid or record.gid for record in records)
-    return _Columns(
-        len(records),
-        to_blob("\0".join([record.path for record in records])),
-        bytes([_CODES[record.kind] for record in records]),
-        [record.mode for record in records],
-        [record.size for record in records],
-        bytes([bool(record.content) for record in records]),
-        bytes.fromhex("".join([record.content for record in records])),
-        to_blob("\0".join([record.target for record in records])),
-        [(record.uid, record.gid) for record in records] if owned else None,
-        {
-            number: tuple((to_blob(name), data) for name, data in record.xattrs)
-            for number, record in enumerate(records)
-            if record.xattrs
-        },
-    )
-
-
-def _from_columns(columns: _Columns) -> Iterable[FileRecord]:
-    if not columns.count:
-        return
-    paths = _split(columns.paths)
-    targets = _split(columns.targets)
-    contents = columns.contents.hex()
-    position = 0
-    for number in range(columns.count):
-        content = ""
-        if columns.has_content[number]:
-            content = contents[position : position + 64]
-            position += 64
-        uid, gid = columns.owners[number] if columns.owners else (0, 0)
-        xattrs = columns.xattrs.get(number, ())
-        yield FileRecord(
-            paths[number],
-            _KINDS[columns.kinds[number]],
-            columns.modes[number],
-            columns.sizes[number],
-            content,
-            targets[number],
-            uid,
-            gid,
-            tuple((name.decode("utf-8", "surrogateescape"), data) for name, data in xattrs),
-        )
-
-
-def _split(joined: bytes) -> list[str]:
-    return joined.decode("utf-8", "surrogateescape").split("\0")

@@ -102,3 +102,12 @@ def damaged(path: Path, cause: str) -> BuildFailure:
         cause=cause,
         hint="`lamina cache verify --repair` sets it aside and keeps every image name that can still be read",
     )
+
+
+def busy(root: Path) -> BuildFailure:
+    """`store-busy`: something needs the store alone."""
+    return BuildFailure(
+        "store-busy",
+        f"other lamina processes use the store at {root}",
+        hint="try again when they have finished",
+    )

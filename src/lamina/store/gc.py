@@ -1,84 +1,90 @@
-"""Garbage collection: what nothing reaches goes at once, cache records go by age and by size."""
+"""Garbage collection: what nothing reaches goes at once; cached steps go by age, project and stage, and by value or age
+until the store is small enough."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+import math
+import time
+from collections import Counter
+from collections.abc import Collection
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from msgspec import Struct
 
-from lamina.digest import ChainID, Digest
 from lamina.keys.record import CacheRecord
 from lamina.store import reserve
+from lamina.store.builds import Build
 from lamina.store.cachemounts import CacheMounts
-from lamina.store.downloads import Download, kept_downloads
+from lamina.store.choose import Entry, Forest, Order, Weights, facts_of
+from lamina.store.downloads import kept_downloads
 from lamina.store.failures import explained
-from lamina.store.mark import Marks, mark
+from lamina.store.limit import recount
+from lamina.store.mark import mark
+from lamina.store.measure import disk_bytes
+from lamina.store.parts import Parts
 from lamina.store.snapshots import Row
-from lamina.store.store import Store
+from lamina.store.sweep import Lost, blobs_of_layers, delete_files, delete_rows, files_of, find_lost
+from lamina.store.usage import StepUsage, layer_sizes, stage_of, step_usage
+from lamina.store.usage import usage as usage
+
+#: Builds of one project that are remembered, with their logs.
+BUILDS = 100
 
 
-class Usage(Struct, frozen=True):
-    """What the store holds: counts, and bytes (of layers: of their regular files, each shared directory once; of
-    downloads and cache mounts: on the disk)."""
+class Wanted(Struct, frozen=True):
+    """What to prune besides garbage. With `older_than` (seconds since the epoch), `project` or `stage`: cached steps
+    that match all of them. With `max_size` (bytes on the disk): of those (of all, if there is no other wish) the least
+    valuable or the longest unused until the whole store is that small. `project` is the real path of a context, or the
+    project as records have it; `cache_mounts` adds the cache mounts that no step uses now."""
 
-    images: int
-    records: int
-    layers: int
-    layer_bytes: int
-    blobs: int
-    blob_bytes: int
-    facts_bytes: int
-    download_bytes: int = 0
-    cache_mount_bytes: int = 0
+    older_than: float | None = None
+    max_size: int | None = None
+    project: str | None = None
+    stage: str | None = None
+    order: Order = "value"
+    cache_mounts: bool = False
 
     @property
-    def total(self) -> int:
-        counted = self.layer_bytes + self.blob_bytes + self.facts_bytes
-        return counted + self.download_bytes + self.cache_mount_bytes
+    def narrow(self) -> bool:
+        return self.project is not None or self.stage is not None
+
+    def matches(self, used: float, record: CacheRecord) -> bool:
+        return (
+            (self.older_than is None or used < self.older_than)
+            and (
+                self.project is None or record.project == self.project or record.project.startswith(self.project + ":")
+            )
+            and (self.stage is None or stage_of(record.address) == self.stage)
+        )
 
 
 class Pruned(Struct, frozen=True):
-    """What was deleted, or would be. `bytes` as in `Usage`."""
+    """What was deleted, or would be. `bytes` on the disk; `left` is what the store takes afterwards, but for the index,
+    which keeps its size and uses the room again."""
 
+    steps: tuple[StepUsage, ...]
     images: int
-    records: int
     layers: int
     blobs: int
     facts: int
+    builds: int
+    downloads: int
+    cache_mounts: int
     bytes: int
-    downloads: int = 0
+    left: int
+
+    @property
+    def records(self) -> int:
+        return len(self.steps)
 
 
-def usage(store: Store) -> Usage:
-    """Count and add up. Raises BuildFailure."""
-    layers = {row.layer: row.size for row in store.snapshots.rows()}
-    blobs = dict(_blob_sizes(store))
-    facts = sum(store.facts.size(digest) for digest in store.facts.digests())
-    images, records = store.index.read("SELECT (SELECT count(*) FROM images), (SELECT count(*) FROM records)")[0]
-    return Usage(
-        images=images,
-        records=records,
-        layers=len(layers),
-        layer_bytes=sum(layers.values()),
-        blobs=len(blobs),
-        blob_bytes=sum(blobs.values()),
-        facts_bytes=facts,
-        download_bytes=sum(download.size for download in kept_downloads(store.layout)),
-        cache_mount_bytes=sum(folder.size() for folder in CacheMounts(store.layout.cache_mounts).folders()),
-    )
+def prune(store: Parts, wanted: Wanted | None = None, *, dry_run: bool = False) -> Pruned:
+    """Delete images without a name, all that nothing reaches, builds beyond the newest 100 of a project with their
+    logs, and what is `wanted`. What a named image needs always stays.
 
-
-def prune(
-    store: Store, *, older_than: float | None = None, max_size: int | None = None, dry_run: bool = False
-) -> Pruned:
-    """Delete images without a name and all that neither an image nor a cache record reaches; and drop cache records:
-    those last used before `older_than` (seconds since the epoch), then the
-    longest unused until layers, blobs and facts take at most `max_size` bytes. What a named image needs always stays.
-    With `older_than`, builds from before it are forgotten with their logs, and downloads last used before it deleted.
-    Cache mounts stay: see `CacheMounts.delete`.
+    With `older_than` and no project or stage, builds from before are forgotten too, and downloads last used before.
+    Where `max_size` cannot be met by cached steps, the oldest builds go, with the lists of files that only they name.
 
     Raises BuildFailure `store-busy` if other processes use the store.
     """
@@ -86,123 +92,159 @@ def prune(
         if not dry_run:
             reserve.release(store.layout)
             store.records.flush()
-        plan = _Plan(store)
-        if older_than is not None:
-            plan.drop_older(older_than)
-        if max_size is not None:
-            plan.shrink(max_size)
-        marks = plan.marks()
+        plan = _Plan(store, wanted or Wanted())
         if not dry_run:
-            with store.index.write() as connection:
-                connection.executemany("DELETE FROM records WHERE id = ?", [(number,) for number in plan.dropped])
-            store.images.forget_nameless()
-            if older_than is not None:
-                _forget_builds(store, older_than)
-        downloads = [] if older_than is None else [one for one in kept_downloads(store.layout) if one.used < older_than]
-        pruned = _sweep(store, marks, plan, downloads, dry_run)
-        if not dry_run:
+            plan.carry_out()
             reserve.hold(store.layout)
-        return pruned
-
-
-def _forget_builds(store: Store, older_than: float) -> None:
-    for name in store.builds.forget(older_than):
-        with explained(store.layout.logs), suppress(FileNotFoundError):
-            (store.layout.logs / Path(name).name).unlink()
+            recount(store.layout, store.index, plan.layers_left)
+        return plan.pruned
 
 
 class _Plan:
-    """Which records to drop. Marks again after each choice would be quadratic, so sizes are counted by reference."""
+    """Everything that goes, decided before anything does: a dry run is the plan without its execution."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Parts, wanted: Wanted) -> None:
         self._store = store
+        self._wanted = wanted
+        self._now = time.time()
+        self._entries = store.records.all()
         images = store.images.list()
         self._named = [image for image in images if image.names]
-        self.nameless = len(images) - len(self._named)
-        by_use = sorted(store.records.all(), key=lambda entry: (entry[1], entry[0]))
-        self._kept: dict[int, tuple[float, CacheRecord]] = {number: (used, record) for number, used, record in by_use}
-        self.dropped: list[int] = []
+        rows = store.snapshots.rows()
+        self._layers = {row.chain: self._name(row.layer) for row in rows}
+        self._sizes = layer_sizes(store)
+        self._split = self._sizes.split()
+        #: Layer directories that no row names.
+        self._orphans = self._split.keys() - self._layers.values()
+        self._facts = dict(files_of(store.layout.facts))
+        # --- what goes by its age alone
+        self._cutoff = -math.inf if wanted.older_than is None or wanted.narrow else wanted.older_than
+        self._gone, self._kept = self._choose_builds()
+        self._downloads = [one for one in kept_downloads(store.layout) if one.used < self._cutoff]
+        mounts = CacheMounts(store.layout.cache_mounts)
+        self._folders = mounts.unused(unused_since=wanted.older_than) if wanted.cache_mounts else ()
+        self._beside = sum(one.size for one in self._downloads) + sum(one.size() for one in self._folders)
+        # --- what goes by its value
+        found = usage(store, self._sizes)
+        # What is in progress is none of the store's; the reserve is, and was given up only to make room for deleting.
+        taken = found.total - found.of("in progress") + (0 if store.layout.reserve.exists() else reserve.RESERVE_BYTES)
+        self._dropped = self._choose_records(rows, taken)
+        self._lost = self._find_lost(self._dropped)
+        if wanted.max_size is not None and not wanted.narrow:
+            self._give_up_builds(taken - self._bytes(self._lost) - wanted.max_size)
+            self._lost = self._find_lost(self._dropped)
+        #: What the layers that stay take.
+        self.layers_left = self._sizes.total - self._sizes.freed(self._names(self._lost))
+        freed, gone = self._bytes(self._lost), set(self._dropped)
+        self.pruned = Pruned(
+            steps=tuple(self._step(entry) for entry in self._entries if entry[0] in gone),
+            images=len(images) - len(self._named),
+            layers=len(self._lost.layers) + len(self._orphans),
+            blobs=len(self._lost.blobs),
+            facts=len(self._lost.facts),
+            builds=len(self._gone),
+            downloads=len(self._downloads),
+            cache_mounts=len(self._folders),
+            bytes=freed,
+            left=max(0, taken - freed),
+        )
 
-    def marks(self) -> Marks:
-        return mark(self._store, self._named, [record for _, record in self._kept.values()])
+    # --- choosing ----------------------------------------------------------------------------------------------------
+    def _choose_builds(self) -> tuple[list[Build], list[Build]]:
+        """The builds that go in any case, and the others."""
+        counts: Counter[str] = Counter()
+        gone: list[Build] = []
+        kept: list[Build] = []
+        for build in self._store.builds.newest():
+            counts[build.project] += 1
+            (gone if counts[build.project] > BUILDS or build.started < self._cutoff else kept).append(build)
+        return gone, kept
 
-    def _drop(self, number: int) -> None:
-        del self._kept[number]
-        self.dropped.append(number)
+    def _choose_records(self, rows: list[Row], taken: int) -> list[int]:
+        """Row numbers. Marking again after each choice would be quadratic, so the forest counts by reference."""
+        wanted = self._wanted
+        matching = {number for number, used, record in self._entries if wanted.matches(used, record)}
+        if wanted.max_size is None:
+            return sorted(matching) if wanted.older_than is not None or wanted.narrow else []
+        forest = self._forest(rows, matching)
+        while True:
+            excess = taken - self._bytes(self._find_lost(forest.dropped)) - wanted.max_size
+            if excess <= 0 or not forest.drop(excess):
+                return forest.dropped
 
-    def drop_older(self, limit: float) -> None:
-        for number, (used, _) in list(self._kept.items()):
-            if used < limit:
-                self._drop(number)
+    def _forest(self, rows: list[Row], matching: set[int]) -> Forest:
+        held = mark(self._store, self._named, [], facts=())
+        weights = Weights(
+            layers={row.layer: self._split.get(self._name(row.layer), (0, 0))[0] for row in rows},
+            blobs=blobs_of_layers(self._store, held),
+            facts=self._facts,
+            held=[digest for build in self._kept for digest in build.facts],
+        )
+        return Forest(
+            rows,
+            self._entries,
+            weights,
+            keep=held.chains,
+            now=self._now,
+            may_go=lambda entry: entry[0] in matching,
+            order=self._wanted.order,
+        )
 
-    def shrink(self, max_size: int) -> None:
-        """Drop the longest unused, as few as suffice: the size falls with each drop, so halving finds the number."""
-        numbers = list(self._kept)
-        kept = dict(self._kept)
+    def _give_up_builds(self, excess: int) -> None:
+        """The oldest, as few as free `excess` bytes, go with the lists of files that only they name."""
+        gone = set(self._dropped)
+        named = {digest for number, _, record in self._entries if number not in gone for digest in facts_of(record)}
+        uses = Counter(digest for build in self._kept for digest in set(build.facts) - named)
+        freed = 0
+        for build in sorted(self._kept, key=lambda one: one.started):
+            if freed >= excess and build.started >= self._cutoff:
+                break
+            self._cutoff = math.nextafter(build.started, math.inf)
+            self._kept.remove(build)
+            self._gone.append(build)
+            freed += self._log_bytes(build)
+            uses.subtract(set(build.facts) - named)
+            freed += sum(self._facts.get(digest, 0) for digest in set(build.facts) - named if not uses[digest])
 
-        def fits(count: int) -> bool:
-            self._kept = {number: kept[number] for number in numbers[count:]}
-            return _size_of(self._store, self.marks()) <= max_size
+    # --- counting ----------------------------------------------------------------------------------------------------
+    def _find_lost(self, dropped: Collection[int]) -> Lost:
+        gone = set(dropped)
+        records = [record for number, _, record in self._entries if number not in gone]
+        facts = {digest for build in self._kept for digest in build.facts}
+        return find_lost(self._store, mark(self._store, self._named, records, facts=facts))
 
-        low, high = 0, len(numbers)
-        while low < high:
-            middle = (low + high) // 2
-            if fits(middle):
-                high = middle
-            else:
-                low = middle + 1
-        self._kept = kept
-        for number in numbers[:low]:
-            self._drop(number)
+    def _bytes(self, lost: Lost) -> int:
+        files = sum(lost.blobs.values()) + sum(lost.facts.values())
+        return self._sizes.freed(self._names(lost)) + files + sum(map(self._log_bytes, self._gone)) + self._beside
 
+    def _names(self, lost: Lost) -> set[str]:
+        """The layer directories that go."""
+        return {self._name(layer) for layer in lost.layers} | self._orphans
 
-def _size_of(store: Store, marks: Marks) -> int:
-    layers = {row.layer: row.size for row in store.snapshots.rows() if row.chain in marks.chains}
-    blobs = sum(size for digest, size in _blob_sizes(store) if digest in marks.blobs)
-    facts = sum(store.facts.size(digest) for digest in store.facts.digests() if digest in marks.facts)
-    return sum(layers.values()) + blobs + facts
+    def _log_bytes(self, build: Build) -> int:
+        return disk_bytes(self._store.layout.logs / Path(build.log).name) if build.log else 0
 
+    def _name(self, layer: int) -> str:
+        return self._store.layout.layer(layer).name
 
-def _sweep(store: Store, marks: Marks, plan: _Plan, downloads: list[Download], dry_run: bool) -> Pruned:
-    rows = store.snapshots.rows()
-    used_layers = {row.layer for row in rows if row.chain in marks.chains}
-    lost = {row.layer: row.size for row in rows if row.layer not in used_layers}
-    blobs = {digest: size for digest, size in _blob_sizes(store) if digest not in marks.blobs}
-    facts = {digest: store.facts.size(digest) for digest in store.facts.digests() if digest not in marks.facts}
-    if not dry_run:
-        _delete_rows(store, rows, marks.chains, blobs)
-        for layer in lost:
-            store.session.discard(store.layout.layer(layer))
-        for orphan in _orphans(store):
-            store.session.discard(orphan)
-        for digest in blobs:
-            store.blobs.delete(digest)
-        for digest in facts:
-            store.facts.delete(digest)
-        for download in downloads:
+    def _step(self, entry: Entry) -> StepUsage:
+        _, used, record = entry
+        layer = self._layers.get(record.result) if record.result else None
+        own, shared = self._split.get(layer, (0, 0)) if layer else (0, 0)
+        return step_usage(record, used, self._now, own, shared)
+
+    # --- doing -------------------------------------------------------------------------------------------------------
+    def carry_out(self) -> None:
+        store = self._store
+        layers = delete_rows(store, self._lost, self._dropped)
+        store.images.forget_nameless()
+        for name in (*store.builds.trim(BUILDS), *store.builds.forget(self._cutoff)):
+            with explained(store.layout.logs), suppress(FileNotFoundError):
+                (store.layout.logs / Path(name).name).unlink()
+        delete_files(store, self._lost, layers)
+        for name in self._orphans:
+            store.session.discard(store.layout.layers / name)
+        for download in self._downloads:
             store.session.discard(download.path)
-    freed = sum(lost.values()) + sum(blobs.values()) + sum(facts.values()) + sum(one.size for one in downloads)
-    return Pruned(plan.nameless, len(plan.dropped), len(lost), len(blobs), len(facts), freed, len(downloads))
-
-
-def _delete_rows(store: Store, rows: list[Row], used: set[ChainID], blobs: dict[Digest, int]) -> None:
-    """Rows go before the directories and files that they name: a kill in between leaves garbage, not holes."""
-    with store.index.write() as connection:
-        unused = [(row.chain,) for row in rows if row.chain not in used]
-        connection.executemany("DELETE FROM snapshots WHERE chain = ?", unused)
-        connection.executemany("DELETE FROM layer_blobs WHERE digest = ?", [(digest,) for digest in blobs])
-        connection.execute("DELETE FROM damaged_records")
-
-
-def _orphans(store: Store) -> list[Path]:
-    """Layer directories that no row names."""
-    named = {store.layout.layer(number).name for (number,) in store.index.read("SELECT layer FROM snapshots")}
-    with explained(store.layout.layers):
-        return [path for path in store.layout.layers.iterdir() if path.name not in named]
-
-
-def _blob_sizes(store: Store) -> Iterator[tuple[Digest, int]]:
-    with explained(store.layout.blobs), os.scandir(store.layout.blobs) as entries:
-        for entry in entries:
-            with suppress(FileNotFoundError):
-                yield Digest("sha256:" + entry.name), entry.stat().st_size
+        if self._wanted.cache_mounts:
+            CacheMounts(store.layout.cache_mounts).delete(unused_since=self._wanted.older_than)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -102,6 +102,7 @@ class Images:
                     "DELETE FROM images WHERE id = ? AND id NOT IN (SELECT image FROM tags)", (one,)
                 ).rowcount
             )
+            connection.executemany("DELETE FROM results WHERE image = ?", [(one,) for one in gone])
         return image, gone
 
     def get(self, name: str, platform: str | None = None) -> Image | None:
@@ -142,16 +143,31 @@ class Images:
             )
         return self._image(rows[0])
 
+    def remember_key(self, key: Digest, image_id: Digest) -> None:
+        """Keep that a build with this final key made that image; the row goes with the image."""
+        with self._index.write() as connection:
+            connection.execute("INSERT OR REPLACE INTO results VALUES (?, ?)", (key, image_id))
+
+    def by_key(self, key: Digest) -> Image | None:
+        """The image of a final key, None if there never was one or it is gone."""
+        rows = self._index.read(
+            f"SELECT {_COLUMNS} FROM images WHERE id = (SELECT image FROM results WHERE key = ?)", key
+        )
+        return self._image(rows[0]) if rows else None
+
     def list(self) -> tuple[Image, ...]:
         """All images, newest first; those without a name too."""
         rows = self._index.read(f"SELECT {_COLUMNS} FROM images ORDER BY created DESC, id")
         return tuple(self._image(row) for row in rows)
 
-    def forget_nameless(self) -> tuple[Digest, ...]:
-        """Drop images that no name points at; returns their IDs."""
+    def forget_nameless(self, keep: Collection[str] = ()) -> tuple[Digest, ...]:
+        """Drop images that no name points at, but for those in `keep`, and the keys that led to them; returns their
+        IDs."""
         with self._index.write() as connection:
-            rows = connection.execute("SELECT id FROM images WHERE id NOT IN (SELECT image FROM tags)").fetchall()
+            found = connection.execute("SELECT id FROM images WHERE id NOT IN (SELECT image FROM tags)").fetchall()
+            rows = [row for row in found if row[0] not in keep]
             connection.executemany("DELETE FROM images WHERE id = ?", rows)
+            connection.execute("DELETE FROM results WHERE image NOT IN (SELECT id FROM images)")
         return tuple(row[0] for row in rows)
 
     def _image(self, row: tuple[Any, ...]) -> Image:

@@ -17,7 +17,7 @@ from typing import Any
 from lamina.store.failures import damaged, from_sqlite_error
 
 #: The schema's number, kept in `PRAGMA user_version`; it rises together with `layout.FORMAT`.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _BUSY_SECONDS = 60.0
 
@@ -25,13 +25,14 @@ _BUSY_SECONDS = 60.0
 #: `check` is a CRC-32 over the row: a flipped bit is a miss, never another layer.
 _SCHEMA = """
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-INSERT INTO counters VALUES ('layer', 0);
+INSERT INTO counters VALUES ('layer', 0), ('carried', 0), ('elsewhere', -1);
 CREATE TABLE snapshots (
     chain TEXT PRIMARY KEY, parent TEXT, diff_id TEXT NOT NULL, layer INTEGER NOT NULL, size INTEGER NOT NULL,
-    built INTEGER NOT NULL, created REAL NOT NULL, boot TEXT NOT NULL, synced INTEGER NOT NULL, "check" INTEGER NOT NULL
+    built INTEGER NOT NULL, created REAL NOT NULL, boot TEXT NOT NULL, synced INTEGER NOT NULL,
+    "check" INTEGER NOT NULL, disk INTEGER NOT NULL DEFAULT -1
 ) WITHOUT ROWID;
 CREATE INDEX snapshots_diff_id ON snapshots (diff_id);
-CREATE INDEX snapshots_layer ON snapshots (layer);
+CREATE INDEX snapshots_layer ON snapshots (layer, disk);
 CREATE TABLE blobs (
     digest TEXT PRIMARY KEY, size INTEGER NOT NULL, boot TEXT NOT NULL, synced INTEGER NOT NULL
 ) WITHOUT ROWID;
@@ -43,7 +44,7 @@ CREATE TABLE records (
 CREATE INDEX records_key ON records (key);
 CREATE INDEX records_content_key ON records (content_key);
 CREATE INDEX records_address ON records (project, address);
-CREATE INDEX records_text ON records (project, text);
+CREATE INDEX records_text ON records (text, project);
 CREATE INDEX records_result ON records (result);
 CREATE TABLE damaged_records (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE images (
@@ -53,6 +54,8 @@ CREATE TABLE tags (
     name TEXT NOT NULL, platform TEXT NOT NULL, image TEXT NOT NULL, tagged REAL NOT NULL, PRIMARY KEY (name, platform)
 ) WITHOUT ROWID;
 CREATE INDEX tags_image ON tags (image);
+CREATE TABLE results (key TEXT PRIMARY KEY, image TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX results_image ON results (image);
 CREATE TABLE layer_blobs (
     diff_id TEXT NOT NULL, compression TEXT NOT NULL, digest TEXT NOT NULL, media_type TEXT NOT NULL,
     size INTEGER NOT NULL, PRIMARY KEY (diff_id, compression)
@@ -65,6 +68,20 @@ CREATE TABLE builds (
 );
 CREATE INDEX builds_project ON builds (project);
 """
+
+#: From the version before to each. A new store and one that was brought up have the same tables.
+_MIGRATIONS = {
+    2: """
+ALTER TABLE snapshots ADD COLUMN disk INTEGER NOT NULL DEFAULT -1;
+DROP INDEX snapshots_layer;
+CREATE INDEX snapshots_layer ON snapshots (layer, disk);
+CREATE TABLE results (key TEXT PRIMARY KEY, image TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX results_image ON results (image);
+DROP INDEX records_text;
+CREATE INDEX records_text ON records (text, project);
+INSERT OR IGNORE INTO counters VALUES ('carried', 0), ('elsewhere', -1);
+""",
+}
 
 
 class Index:
@@ -80,10 +97,20 @@ class Index:
         """Make the tables unless they are there. Raises BuildFailure."""
         with self.write() as connection:
             if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                for statement in _SCHEMA.split(";\n"):
-                    if statement.strip():
-                        connection.execute(statement)
+                _execute_all(connection, _SCHEMA)
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def migrate(self) -> None:
+        """Bring the tables of an older version up, in one transaction; every row stays. Raises BuildFailure."""
+        if not self.path.exists():
+            raise damaged(self.path, "the file is missing")
+        with self.write() as connection:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if not 1 <= version <= SCHEMA_VERSION:
+                raise damaged(self.path, "the tables are missing or of another version")
+            for number in range(version + 1, SCHEMA_VERSION + 1):
+                _execute_all(connection, _MIGRATIONS[number])
+                connection.execute(f"PRAGMA user_version = {number}")
 
     def check(self) -> None:
         """Fail early and clearly on a missing, empty or damaged file (`store-index-damaged`)."""
@@ -171,3 +198,10 @@ class Index:
                 pass
             for connection in connections:
                 connection.close()
+
+
+def _execute_all(connection: sqlite3.Connection, statements: str) -> None:
+    """Within the open transaction, which `executescript` would end."""
+    for statement in statements.split(";\n"):
+        if statement.strip():
+            connection.execute(statement)

@@ -12,13 +12,13 @@ from lamina.diagnostics import BuildFailure
 from lamina.store.failures import explained, from_os_error
 
 #: The number in the file `format`. It rises when an older lamina could damage or misread what is there.
-FORMAT = 1
+FORMAT = 2
 
 _DIRECTORIES = ("blobs", "blobs/sha256", "layers", "facts", "tmp", "locks", "logs", "mounts")
 #: Made when they are first needed. `contexts` and `unchanged` are memories of the command: stat caches, and builds that
 #: found everything cached.
-_LATER = ("cachemounts", "contexts", "downloads", "unchanged")
-_OURS = frozenset({"format", "lost+found", "reserve", *_DIRECTORIES, *_LATER})
+_LATER = ("cachemounts", "contexts", "downloads", "looks", "unchanged")
+_OURS = frozenset({"format", "limit", "lost+found", "reserve", *_DIRECTORIES, *_LATER})
 
 
 class Layout:
@@ -32,9 +32,12 @@ class Layout:
         "format",
         "index",
         "layers",
+        "limit",
         "locks",
         "logs",
+        "looks",
         "mounts",
+        "ready",
         "reserve",
         "root",
         "tmp",
@@ -42,9 +45,12 @@ class Layout:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        #: Whether the store was there, and of this format, when it was opened.
+        self.ready = False
         self.format = root / "format"
         self.index = root / "index.db"
         self.reserve = root / "reserve"
+        self.limit = root / "limit"
         self.blobs = root / "blobs" / "sha256"
         self.layers = root / "layers"
         self.facts = root / "facts"
@@ -54,6 +60,7 @@ class Layout:
         self.mounts = root / "mounts"
         self.cache_mounts = root / "cachemounts"
         self.downloads = root / "downloads"
+        self.looks = root / "looks"
 
     def layer(self, number: int) -> Path:
         """The directory of layer `number`. Names are base 36 because overlayfs takes its list of layers in one page."""
@@ -71,13 +78,14 @@ def base36(number: int) -> str:
 
 
 def open_layout(root: Path) -> Layout:
-    """The layout of the store at `root`, which is created where there is none.
+    """The layout of the store at `root`. Where there is none, its directories are made; `mark_ready` ends that.
 
     Raises BuildFailure: `store-newer-format`, `store-not-a-directory`, `store-not-a-store`, `store-read-only`,
     `store-permission`, `store-full`.
     """
     layout = Layout(Path(os.path.abspath(root)))
-    if not _is_ready(layout):
+    layout.ready = _is_ready(layout)
+    if not layout.ready:
         _create(layout)
     elif not os.access(layout.root, os.W_OK):
         with explained(layout.root):
@@ -95,6 +103,8 @@ def mark_ready(layout: Layout) -> None:
 
 
 def _is_ready(layout: Layout) -> bool:
+    """Whether the store is there and of this format. An older one is brought up before it is used; its file `format`
+    stays meanwhile and is replaced last, so that no older lamina takes half a store for one that it is to make."""
     try:
         text = layout.format.read_text()
     except FileNotFoundError:
@@ -118,9 +128,6 @@ def _is_ready(layout: Layout) -> bool:
             f"the store at {layout.root} has format {found}; this lamina knows formats up to {FORMAT}",
             hint="update lamina, or use another store with --root or $LAMINA_ROOT",
         )
-    if found < FORMAT:
-        with explained(layout.root):
-            layout.format.unlink(missing_ok=True)  # to be written again when all that is new has been made
     return found == FORMAT
 
 

@@ -1,8 +1,8 @@
-"""What is in use: everything that can be reached from images and from cache records."""
+"""What is in use: everything that can be reached from images, from cache records and from past builds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from msgspec import Struct, field
 
@@ -12,7 +12,7 @@ from lamina.keys.record import CacheRecord
 from lamina.oci.config import decode_config
 from lamina.oci.manifest import Manifest, decode_manifest
 from lamina.store.images import Image
-from lamina.store.store import Store
+from lamina.store.parts import Parts
 
 
 class Marks(Struct):
@@ -23,9 +23,17 @@ class Marks(Struct):
     facts: set[Digest] = field(default_factory=set)
 
 
-def mark(store: Store, images: Iterable[Image], records: Iterable[CacheRecord]) -> Marks:
-    """Everything reachable from these images and records. Raises BuildFailure."""
-    marks = Marks()
+def mark(
+    store: Parts,
+    images: Iterable[Image],
+    records: Iterable[CacheRecord],
+    touched: Collection[str] = (),
+    *,
+    facts: Iterable[Digest],
+) -> Marks:
+    """Everything reachable from these images and records, from what a process has `touched` (chain IDs and digests of
+    blobs), and these lists of files (those that past builds name). Raises BuildFailure."""
+    marks = Marks(blobs={Digest(name) for name in touched}, facts=set(facts))
     for image in images:
         _mark_image(store, image, marks)
     for record in records:
@@ -33,16 +41,18 @@ def mark(store: Store, images: Iterable[Image], records: Iterable[CacheRecord]) 
             if chain is not None:
                 marks.chains.add(chain)
         marks.facts.update(part.files for part in record.key.parts if part.files is not None)
-    diff_ids = _mark_parents(store, marks)
+    marks.facts = store.facts.closure(marks.facts)
+    diff_ids = _mark_parents(store, marks, touched)
     for diff_id, digest in store.index.read("SELECT diff_id, digest FROM layer_blobs"):
         if diff_id in diff_ids:
             marks.blobs.add(digest)
     return marks
 
 
-def _mark_parents(store: Store, marks: Marks) -> set[str]:
-    """Add the ancestors of all marked chains; returns the diff IDs of all."""
+def _mark_parents(store: Parts, marks: Marks, touched: Collection[str]) -> set[str]:
+    """Add the ancestors of all marked and touched chains; returns the diff IDs of all."""
     rows = {row.chain: row for row in store.snapshots.rows()}
+    marks.chains.update(chain for chain in rows if chain in touched)
     pending = list(marks.chains)
     diff_ids: set[str] = set()
     while pending:
@@ -56,7 +66,7 @@ def _mark_parents(store: Store, marks: Marks) -> set[str]:
     return diff_ids
 
 
-def _mark_image(store: Store, image: Image, marks: Marks) -> None:
+def _mark_image(store: Parts, image: Image, marks: Marks) -> None:
     """An image's configuration, manifest, index, layers and blobs, as far as they are there and readable."""
     marks.blobs.update(digest for digest in (image.id, image.manifest, image.pulled) if digest is not None)
     try:

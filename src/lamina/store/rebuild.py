@@ -8,14 +8,13 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from lamina.diagnostics import BuildFailure
-from lamina.store.failures import explained
+from lamina.store.failures import busy, explained
 from lamina.store.index import Index
 from lamina.store.layout import FileLock, Layout
 
 #: Rows of `snapshots` and `records` carry checksums; names of images are only names of content that is checked.
 #: `blobs` is left out: a blob without a row is read before its first use.
-_SALVAGED = ("images", "tags", "layer_blobs", "builds", "snapshots", "records")
+_SALVAGED = ("images", "tags", "results", "layer_blobs", "builds", "snapshots", "records")
 
 
 def rebuild_index(layout: Layout) -> dict[str, int]:
@@ -26,13 +25,14 @@ def rebuild_index(layout: Layout) -> dict[str, int]:
     """
     with explained(layout.index):
         try:
-            gate = FileLock(layout.locks / "users", wait=False)
+            gate = FileLock(layout.locks / "alone", wait=False)
         except BlockingIOError as error:
-            raise BuildFailure(
-                "store-busy",
-                f"other lamina processes use the store at {layout.root}",
-                hint="try again when they have finished",
-            ) from error
+            raise busy(layout.root) from error
+        try:
+            users = FileLock(layout.locks / "users", wait=False)
+        except BlockingIOError as error:
+            gate.close()
+            raise busy(layout.root) from error
         try:
             old = _set_aside(layout.index)
             index = Index(layout.index)
@@ -44,6 +44,7 @@ def rebuild_index(layout: Layout) -> dict[str, int]:
             finally:
                 index.close()
         finally:
+            users.close()
             gate.close()
 
 
@@ -58,15 +59,20 @@ def _set_aside(path: Path) -> Path:
 
 
 def _salvage(old: Path, index: Index, table: str) -> int:
+    """By the names of the columns: the damaged index may be of an older version."""
     rows: list[tuple[Any, ...]] = []
+    columns: list[str] = []
     with suppress(sqlite3.Error), closing(sqlite3.connect(old)) as connection:
-        for row in connection.execute(f"SELECT * FROM {table}"):
+        found = connection.execute(f"SELECT * FROM {table}")
+        columns = [f'"{column[0]}"' for column in found.description]
+        for row in found:
             rows.append(row)  # noqa: PERF402 — one by one: what was read before the damage is kept
     saved = 0
     with index.write() as connection:
         for row in rows:
             with suppress(sqlite3.Error):
-                connection.execute(f"INSERT INTO {table} VALUES (?{', ?' * (len(row) - 1)})", row)
+                sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES (?{', ?' * (len(row) - 1)})"
+                connection.execute(sql, row)
                 saved += 1
     return saved
 

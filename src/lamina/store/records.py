@@ -46,19 +46,20 @@ class Records:
         return None
 
     def nearest(self, address: str, project: str, text: str) -> Sequence[CacheRecord]:
-        """Up to 8 records of that project with this address and up to 8 with this text, newest first, also such whose
-        result is gone."""
+        """Up to 8 records of that project with this address and up to 8 with this text, those used last first, also
+        such whose result is gone. If that project has none, up to 8 of others with this text."""
+        chosen = 'SELECT used, id, data, "check" FROM records WHERE'
         rows = {
             row
             for column, value in (("address", address), ("text", text))
             for row in self._index.read(
-                f'SELECT id, data, "check" FROM records WHERE project = ? AND {column} = ? ORDER BY id DESC LIMIT ?',
+                f"{chosen} project = ? AND {column} = ? ORDER BY used DESC, id DESC LIMIT ?",
                 to_blob(project),
                 to_blob(value),
                 NEAREST,
             )
-        }
-        records = (self._decode(*row) for row in sorted(rows, reverse=True))
+        } or self._index.read(f"{chosen} text = ? ORDER BY used DESC, id DESC LIMIT ?", to_blob(text), NEAREST)
+        records = (self._decode(*row[1:]) for row in sorted(rows, reverse=True))
         return tuple(record for record in records if record is not None)
 
     def add(self, record: CacheRecord) -> None:

@@ -7,7 +7,7 @@ import sqlite3
 import stat
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,20 @@ from lamina.ports import Snapshot, Workspace
 from lamina.store.failures import explained
 from lamina.store.index import Index
 from lamina.store.layout import Layout
+from lamina.store.limit import Limit
+from lamina.store.measure import measured
 from lamina.store.session import Session
+from lamina.store.touched import Touched
 
 #: Recomputes the diff ID of a layer directory that lamina built.
 Verify = Callable[[Path], DiffID]
 
-_COLUMNS = 'chain, parent, diff_id, layer, size, built, created, boot, synced, "check"'
+_COLUMNS = 'chain, parent, diff_id, layer, size, built, created, boot, synced, disk, "check"'
 
 
 class Row(Struct, frozen=True):
-    """A row of `snapshots` but for its checksum. `layer` is the directory's number; `built`: lamina made it."""
+    """A row of `snapshots` but for its checksum. `layer` is the directory's number; `built`: lamina made it;
+    `disk`: the bytes on the disk that the directory added when it was published, -1 if that was never measured."""
 
     chain: ChainID
     parent: ChainID | None
@@ -40,26 +44,40 @@ class Row(Struct, frozen=True):
     created: float
     boot: str
     synced: int
+    disk: int = -1
 
     def checksum(self) -> int:
-        """CRC-32 of what must not change unseen (`synced` does change)."""
+        """CRC-32 of what must not change unseen (`synced` and `disk` do change)."""
         return zlib.crc32(f"{self.chain} {self.parent} {self.diff_id} {self.layer} {self.size} {self.built}".encode())
 
 
 class Snapshots:
     """A `ports.Snapshotter` on disk."""
 
-    def __init__(self, layout: Layout, index: Index, session: Session, boot: str, verify: Verify | None) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        index: Index,
+        session: Session,
+        boot: str,
+        verify: Verify | None,
+        touched: Touched,
+        limit: Limit,
+    ) -> None:
         """`verify` is used for layers that an earlier boot left unsynced; without it those count as missing."""
         self._layout = layout
         self._index = index
         self._session = session
         self._boot = boot
         self._verify = verify
+        self._touched = touched
+        self._limit = limit
 
     # --- looking up --------------------------------------------------------------------------------------------------
     def get(self, chain: ChainID) -> Snapshot | None:
-        """The snapshot, if it is there and not in doubt. Doubt is settled here, by reading the layer once."""
+        """The snapshot, if it is there and not in doubt. Doubt is settled here, by reading the layer once. From now on
+        this process evicts nothing of its chain."""
+        self._touched.add(chain)
         row = self._row(chain)
         if row is None or not self._is_usable(row):
             return None
@@ -136,8 +154,22 @@ class Snapshots:
                 connection.execute(
                     "DELETE FROM records WHERE result IN (SELECT chain FROM snapshots WHERE layer = ?)", (layer,)
                 )
-            connection.execute("DELETE FROM snapshots WHERE layer = ?", (layer,))
+            self.forget(connection, [layer])
         self._session.discard(self._layout.layer(layer))
+
+    def forget(self, connection: sqlite3.Connection, layers: Sequence[int]) -> int:
+        """Delete the rows of layers whose directories are about to go; returns the bytes that this frees.
+
+        What they brought and others share by hard links stays on the disk, so it is kept in the counter `carried`.
+        """
+        counted = 0
+        for layer in layers:
+            (disk,) = connection.execute("SELECT max(disk) FROM snapshots WHERE layer = ?", (layer,)).fetchone()
+            counted += max(0, disk or 0)
+        freed, _ = measured([self._layout.layer(layer) for layer in layers])
+        connection.executemany("DELETE FROM snapshots WHERE layer = ?", [(layer,) for layer in layers])
+        connection.execute("UPDATE counters SET value = value + ? WHERE name = 'carried'", (counted - freed,))
+        return freed
 
     # --- making ------------------------------------------------------------------------------------------------------
     @contextmanager
@@ -170,20 +202,27 @@ class Snapshots:
         """Publish `work.upper`. If the chain exists already, the existing snapshot is returned.
 
         Chains whose layers have the same diff ID share one directory if both were `built`. The rename happens inside
-        the transaction: a kill before its end leaves a directory that no row names.
+        the transaction: a kill before its end leaves a directory that no row names. Raises BuildFailure, also
+        `store-over-limit`.
         """
         chain = chain_id(parent, diff_id)
+        existing = self.get(chain)
+        if existing is not None:
+            return existing
         size = file_bytes(work.upper) if size is None else size
-        existing = self._row(chain)
-        if existing is not None and self._is_usable(existing):
-            return self._snapshot(existing)
-        with self._index.write() as connection:
-            existing = self._row(chain)
-            if existing is not None and self._is_trusted(existing) and self._layout.layer(existing.layer).is_dir():
-                return self._snapshot(existing)
+        if built and self._twin(diff_id) is not None:
+            snapshot = self.adopt(parent, diff_id)
+            if snapshot is not None:
+                return snapshot
+        disk, _ = measured([work.upper])
+        with self._limit.room(disk), self._index.write() as connection:
+            found = self._row(chain)
+            if found is not None and self._is_trusted(found) and self._layout.layer(found.layer).is_dir():
+                return self._snapshot(found)
             twin = self._twin(diff_id) if built else None
             layer = twin.layer if twin else self._publish(connection, work.upper, size)
-            row = Row(chain, parent, diff_id, layer, size, int(built), time.time(), self._boot, synced=0)
+            disk = twin.disk if twin else disk
+            row = Row(chain, parent, diff_id, layer, size, int(built), time.time(), self._boot, synced=0, disk=disk)
             self._insert(connection, row)
         return self._snapshot(row)
 
@@ -197,13 +236,14 @@ class Snapshots:
             twin = self._twin(diff_id)
             if twin is None:
                 return None
-            row = Row(chain, parent, diff_id, twin.layer, twin.size, 1, time.time(), self._boot, twin.synced)
+            row = Row(chain, parent, diff_id, twin.layer, twin.size, 1, time.time(), self._boot, twin.synced, twin.disk)
             self._insert(connection, row)
         return self._snapshot(row)
 
     def _insert(self, connection: sqlite3.Connection, row: Row) -> None:
         values = (*(getattr(row, name) for name in Row.__struct_fields__), row.checksum())
-        connection.execute(f"INSERT OR REPLACE INTO snapshots VALUES (?{', ?' * (len(values) - 1)})", values)
+        sql = f"INSERT OR REPLACE INTO snapshots ({_COLUMNS}) VALUES (?{', ?' * (len(values) - 1)})"
+        connection.execute(sql, values)
 
     def _twin(self, diff_id: DiffID) -> Row | None:
         """A layer that lamina built and that holds the same, if there is one beyond doubt."""

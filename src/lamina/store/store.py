@@ -8,56 +8,38 @@ from typing import TYPE_CHECKING
 
 from lamina.diagnostics import BuildFailure
 from lamina.store import durability, reserve
-from lamina.store.blobs import Blobs
-from lamina.store.builds import Builds
-from lamina.store.facts import Facts
 from lamina.store.failures import explained
-from lamina.store.images import Images
 from lamina.store.index import Index
-from lamina.store.layerblobs import LayerBlobs
-from lamina.store.layout import FileLock, Layout, mark_ready, open_layout
-from lamina.store.locks import NamedLocks
-from lamina.store.records import Records
-from lamina.store.session import Session, recover
-from lamina.store.snapshots import Snapshots, Verify
+from lamina.store.layout import FileLock, mark_ready, open_layout
+from lamina.store.limit import refresh_elsewhere
+from lamina.store.parts import Parts
+from lamina.store.session import recover
+from lamina.store.snapshots import Verify
 
 if TYPE_CHECKING:
     import subprocess
 
 
-class Store:
+class Store(Parts):
     """Everything that lamina keeps. Any number of processes and threads may use a store at once; each process opens it
     once and closes it (`with Store.open(root) as store`). The parts are attributes."""
 
-    def __init__(self, layout: Layout, verify: Verify | None) -> None:
-        """Use `open`."""
-        self.layout = layout
-        self.boot = durability.boot_id()
-        self.verify = verify
-        self.index = Index(layout.index)
-        self.session = Session(layout)
-        self.blobs = Blobs(layout, self.index, self.session, self.boot)
-        self.snapshots = Snapshots(layout, self.index, self.session, self.boot, verify)
-        self.records = Records(self.index, self.snapshots)
-        self.locks = NamedLocks(layout)
-        self.facts = Facts(layout, self.session, self.index)
-        self.layer_blobs = LayerBlobs(self.index, self.blobs)
-        self.images = Images(self.index)
-        self.builds = Builds(self.index)
-        self._user: FileLock | None = None
-
     @classmethod
-    def open(cls, root: Path, *, verify: Verify | None = None, make_room: bool = False) -> Store:
+    def open(
+        cls, root: Path, *, verify: Verify | None = None, make_room: bool = False, max_size: int | None = None
+    ) -> Store:
         """Open the store at `root`, made where there is none.
 
         `verify` recomputes the diff ID of a layer directory; it is called only for layers that a power loss may have
         damaged, and without it those are misses. `make_room` is for a command that is about to prune: it gives the
-        reserve up first, because on a full disk not even the index can be opened. Raises BuildFailure `store-…`.
+        reserve up first, because on a full disk not even the index can be opened. `max_size` is the most bytes that the
+        store may take on the disk, by default what `lamina cache limit` set. Raises BuildFailure `store-…`.
         """
         layout = open_layout(root)
         if make_room:
             reserve.release(layout)
-        store = cls(layout, verify)
+        store = cls(layout, verify, max_size)
+        store.limit.make_room = store._make_room
         try:
             with explained(layout.root):
                 # Shared by all who use the store; what deletes (gc) needs it alone.
@@ -70,17 +52,20 @@ class Store:
         return store
 
     def _prepare(self) -> None:
-        if self.layout.format.exists():
+        if self.layout.ready:
             self.index.check()
             return
         with self.locks.hold("create"):  # one at a time: changing a new file to WAL mode suffers no company
-            self.index.create()
-            reserve.hold(self.layout)
+            if not self.layout.format.exists():
+                self.index.create()
+                reserve.hold(self.layout)
+            self.index.migrate()
             mark_ready(self.layout)
 
-    def alone(self) -> Alone:
-        """A block in which no other process uses the store. Raises BuildFailure `store-busy` on entering."""
-        return Alone(self._user, self.layout)
+    def _make_room(self, needed: int) -> None:
+        from lamina.store.evict import evict  # here, because hardly any command needs it
+
+        evict(self, needed)
 
     def settle(self) -> subprocess.Popen[bytes] | None:
         """At the end of a command: let what it made be synced by a process of its own, which need not be waited for."""
@@ -104,30 +89,6 @@ class Store:
         self.close()
 
 
-class Alone:
-    """See `Store.alone`."""
-
-    def __init__(self, user: FileLock | None, layout: Layout) -> None:
-        self._user = user
-        self._layout = layout
-
-    def __enter__(self) -> None:
-        if self._user is None:
-            return
-        try:
-            self._user.change(shared=False)
-        except BlockingIOError as error:
-            raise BuildFailure(
-                "store-busy",
-                f"other lamina processes use the store at {self._layout.root}",
-                hint="try again when they have finished",
-            ) from error
-
-    def __exit__(self, *exc: object) -> None:
-        if self._user is not None:
-            self._user.change(shared=True)
-
-
 def settle_main() -> None:
     """The process that `durability.settle_later` starts; its argument is the root."""
     root = Path(sys.argv[1])
@@ -140,6 +101,7 @@ def settle_main() -> None:
         try:
             index.check()
             durability.settle(layout, index, durability.boot_id())
+            refresh_elsewhere(layout, index)
         finally:
             index.close()
     except BuildFailure:

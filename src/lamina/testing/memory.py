@@ -76,23 +76,28 @@ class MemoryCacheIndex:
     def __init__(self, present: Callable[[ChainID], bool] = lambda chain: True) -> None:
         self._present = present
         self._records: list[CacheRecord] = []
+        #: The same, those used last at the end.
+        self._used: list[CacheRecord] = []
 
     def find(self, key: Digest) -> CacheRecord | None:
         for record in reversed(self._records):
             if key in (record.key.digest, record.content_key) and (
                 record.result is None or self._present(record.result)
             ):
+                self._used.sort(key=lambda one: one is record)
                 return record
         return None
 
     def nearest(self, address: str, project: str, text: str) -> Sequence[CacheRecord]:
-        known = [record for record in self._records if record.project == project]
+        known = [record for record in self._used if record.project == project]
         chosen = [record for record in known if record.address == address][-8:]
         chosen += [record for record in known if record.text == text][-8:]
-        return tuple(record for record in reversed(known) if any(record is one for one in chosen))
+        chosen = chosen or [record for record in self._used if record.text == text][-8:]
+        return tuple(record for record in reversed(self._used) if any(record is one for one in chosen))
 
     def add(self, record: CacheRecord) -> None:
         self._records.append(record)
+        self._used.append(record)
 
 
 class MemoryFacts:
@@ -102,7 +107,7 @@ class MemoryFacts:
         self._lists: dict[Digest, tuple[FileRecord, ...]] = {}
         self._answers: dict[Digest, Digest] = {}
 
-    def put(self, digest: Digest, records: Sequence[FileRecord]) -> None:
+    def put(self, digest: Digest, records: Sequence[FileRecord], like: Digest | None = None) -> None:
         self._lists.setdefault(digest, tuple(records))
 
     def get(self, digest: Digest) -> tuple[FileRecord, ...] | None:

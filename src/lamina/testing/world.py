@@ -7,7 +7,7 @@ stays there when it is committed. Modes, owners, links and whiteouts do not exis
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from itertools import count
@@ -23,6 +23,7 @@ from lamina.engine.request import BuildRequest, BuildResult
 from lamina.engine.world import Tools, World
 from lamina.events import Reporter
 from lamina.keys.filetree import FileRecord, Selection
+from lamina.keys.looks import ANSWER, Look, Observations
 from lamina.keys.select import select
 from lamina.oci.config import ImageConfig, RootFS, RuntimeConfig, decode_config, encode_config
 from lamina.oci.platform import Platform
@@ -125,6 +126,11 @@ class MemoryLayers:
         digest = frames.digest()
         return LayerDiff(DiffID(digest), sum(len(data or b"") for data in tree.values()), not tree, digest)
 
+    def answers(self, layer: Path, looks: Sequence[Look], contents: Mapping[str, str]) -> bytes:
+        """An entry is whether there is one, a list the names below; anything else is the content."""
+        tree = self._snapshots.layers[layer]
+        return b"".join(sha256(_answer(tree, look)).digest()[:ANSWER] for look in looks)
+
     def place(self, work: Workspace, placement: Placement, context: ContextReader | None) -> None:
         upper = self._snapshots.layers[work.upper]
         source = self._snapshots.tree(placement.source or ())
@@ -153,6 +159,14 @@ class MemoryLayers:
         ordered = [records[path] for path in sorted(records)]
         chosen = (select(ordered, pattern, parents=parents, exclude=exclude) for pattern in patterns)
         return [selection for selections in chosen for selection in selections]
+
+
+def _answer(tree: Tree, look: Look) -> bytes:
+    if look.kind == "entry":
+        return str(look.path in tree).encode()
+    if look.kind == "list":
+        return repr(sorted(path for path in tree if path.startswith(look.path))).encode()
+    return repr(tree.get(look.path)).encode()
 
 
 def _landing(placement: Placement, group: Selection, record: FileRecord) -> str:
@@ -200,7 +214,7 @@ class MemoryFacts:
         self.lists: dict[Digest, tuple[FileRecord, ...]] = {}
         self.answers: dict[Digest, Digest] = {}
 
-    def put(self, digest: Digest, records: Sequence[FileRecord]) -> None:
+    def put(self, digest: Digest, records: Sequence[FileRecord], like: Digest | None = None) -> None:
         self.lists[digest] = tuple(records)
 
     def get(self, digest: Digest) -> Sequence[FileRecord] | None:
@@ -213,17 +227,72 @@ class MemoryFacts:
         return self.answers.get(question)
 
 
+class MemoryObservations:
+    """A `ports.ObservationStore`."""
+
+    def __init__(self) -> None:
+        self.kept: dict[Digest, Observations] = {}
+
+    def put(self, observations: Observations) -> Digest:
+        digest = digest_of(repr(observations).encode())
+        self.kept[digest] = observations
+        return digest
+
+    def get(self, digest: Digest) -> Observations | None:
+        return self.kept.get(digest)
+
+
+class MemoryObserver:
+    """A `ports.Observer`: shows the layers themselves, and says that a step looked at what `script` names for its
+    layers (all paths of all layers, unless a test says otherwise); `lost` makes it die."""
+
+    def __init__(self, snapshots: MemorySnapshots) -> None:
+        self._snapshots = snapshots
+        self.looks: Callable[[Path], frozenset[Look]] = self._everything
+        self.lost = False
+        self.watched = 0
+
+    def _everything(self, layer: Path) -> frozenset[Look]:
+        tree = self._snapshots.layers[layer]
+        return frozenset(Look(path, "entry" if data is None else "read") for path, data in tree.items())
+
+    @contextmanager
+    def watch(self, layers: Sequence[Path], scratch: Path) -> Iterator[MemoryWatched]:
+        self.watched += 1
+        yield MemoryWatched(tuple(layers), self)
+
+
+class MemoryWatched:
+    """See `MemoryObserver`."""
+
+    def __init__(self, layers: tuple[Path, ...], observer: MemoryObserver) -> None:
+        self.layers = layers
+        self._observer = observer
+
+    def looks(self) -> tuple[frozenset[Look], ...]:
+        if self._observer.lost:
+            raise BuildFailure("runtime-observer-lost", "the observer died")
+        return tuple(map(self._observer.looks, self.layers))
+
+
 class MemoryCatalog:
     """A `ports.Catalog`: the last image of each name, whatever its platform."""
 
     def __init__(self) -> None:
         self.entries: dict[Reference, ImageEntry] = {}
+        self.keys: dict[Digest, Digest] = {}
 
     def find(self, reference: Reference, platform: Platform) -> ImageEntry | None:
         return self.entries.get(reference)
 
     def add(self, entry: ImageEntry, references: Sequence[Reference], created: float) -> None:
         self.entries.update(dict.fromkeys(references, entry))
+
+    def note(self, key: Digest, image_id: Digest) -> None:
+        self.keys[key] = image_id
+
+    def made(self, key: Digest) -> ImageEntry | None:
+        return ImageEntry(self.keys[key]) if key in self.keys else None
 
 
 class MemoryImages:
@@ -278,6 +347,8 @@ class MemoryWorld(Struct, frozen=True):
     locks: MemoryLocks
     fetcher: MemoryFetcher
     cache_mounts: MemoryCacheMounts
+    observer: MemoryObserver
+    observations: MemoryObservations
     contexts: dict[str, ContextReader]
     starts: list[int]
     clock: Iterator[int]
@@ -308,11 +379,18 @@ class MemoryWorld(Struct, frozen=True):
             images=self.images,
             fetcher=self.fetcher,
             cache_mounts=self.cache_mounts,
+            observer=self.observer,
+            observations=self.observations,
             start=self._start,
             now=lambda: 1_600_000_000.0 + next(self.clock),
+            peek=self._peek,
             version="0",
             contexts=self.contexts,
         )
+
+    def _peek(self, layer: Path, path: str, limit: int) -> bytes | None:
+        data = self.snapshots.layers[layer].get(path)
+        return data if data is not None and len(data) <= limit else None
 
     def _start(self) -> Tools:
         self.starts.append(len(self.runner.ran))
@@ -338,6 +416,8 @@ def memory_world(context: MemoryContext | None = None, folders: Path = Path("/no
         locks=MemoryLocks(),
         fetcher=MemoryFetcher(snapshots.layers),
         cache_mounts=MemoryCacheMounts(folders),
+        observer=MemoryObserver(snapshots),
+        observations=MemoryObservations(),
         contexts={},
         starts=[],
         clock=count(),

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 from bench.measure import CommandFailed, DaemonMemory, timed
-from bench.workloads import Change, Steps
+from bench.peers import Lamina
+from bench.workloads import Change, Steps, workloads
+
+from lamina.cli.unchanged import qualify
 
 
 def test_seconds_and_peak_of_a_tree(tmp_path: Path) -> None:
@@ -51,6 +54,19 @@ def test_no_step_is_like_another(tmp_path: Path) -> None:
             for _ in workload.builds(tool, number):
                 seen += (workload.context / "Dockerfile").read_text().splitlines()[1:]
     assert len(seen) == len(set(seen)) == 4 * 22
+
+
+def test_lamina_is_measured_in_more_ways_where_nothing_changed(tmp_path: Path) -> None:
+    """Which ways there are is in the command lines: with `--iidfile` a build has no memo."""
+    tool = Lamina(tmp_path)
+    measures = {workload.name: list(tool.beside(workload.name, tmp_path)) for workload in workloads(tmp_path)}
+    assert measures.pop("noop-100") == ["noop-100 ordinary", "plan-100", "python -c pass"]
+    assert measures.pop("noop-100000") == ["noop-100000 ordinary", "plan-100000"]
+    assert measures.pop("noop-10000") == ["noop-10000 ordinary", "plan-10000"]
+    assert not any(measures.values())
+    ordinary = tool.beside("noop-10000", tmp_path)["noop-10000 ordinary"]
+    assert qualify(tool.build_command(tmp_path)[2:], tool.environment) is not None
+    assert qualify(ordinary[2:], tool.environment) is None
 
 
 def contents(directory: Path) -> dict[str, bytes]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bench.explained import Cost, Explained, Stored
 from bench.measure import Sample
-from bench.table import STEP, Results, goals, medians, memory_table, seconds_table
+from bench.peers import BARE
+from bench.table import STEP, Results, explained_lines, goals, medians, memory_table, seconds_table
 
 
 def results(**tools: tuple[float, float]) -> Results:
@@ -41,9 +43,41 @@ def test_goals_are_reached_or_missed() -> None:
     fast, slow = results(lamina=(0.1, 0.3), buildkit=(0.1, 1.3)), results(lamina=(0.1, 0.9), buildkit=(0.1, 1.3))
     assert goals(medians(fast), fast)[0].startswith("reached")
     assert goals(medians(slow), slow)[0].startswith("MISSED")
-    assert goals(medians(fast), fast)[-1] == "reached  peak memory: 40 MiB (below 150)"
+    assert goals(medians(fast), fast)[-1] == "reached  peak memory: 40 MiB in steps-21 (below 200)"
 
 
 def test_a_goal_needs_both_sides() -> None:
     alone = results(lamina=(0.1, 0.3))
     assert len(goals(medians(alone), alone)) == 1
+
+
+def test_laminas_own_goals() -> None:
+    """A plan beside both ways of a no-op, and a no-op beside the bare start of the interpreter."""
+    samples: Results = {
+        "noop-100": {"lamina": [Sample(0.03, 20.0, memo=True), Sample(0.03, 20.0)], "buildkit": [Sample(0.2, 100.0)]},
+        "noop-100 ordinary": {"lamina": [Sample(0.2, 20.0)]},
+        "plan-100": {"lamina": [Sample(0.18, 20.0)]},
+        BARE: {"lamina": [Sample(0.01, 20.0)]},
+    }
+    assert goals(medians(samples), samples)[:-1] == [
+        "reached  noop-100: 0.030 s, 0.15 of buildkit (at most 0.25), 1 of 2 from the memo",
+        "reached  plan-100: 0.180 s, 0.90 of noop-100 ordinary (at most 1.00)",
+        "MISSED   plan-100: 0.180 s, 6.00 of noop-100 (at most 1.00)",
+        "reached  noop-100: 0.030 s, 3.00 of python -c pass (at most 4.00)",
+    ]
+
+
+def test_the_peak_is_told_with_its_measure() -> None:
+    samples: Results = {
+        "first noop-100000": {"lamina": [Sample(1.0, 300.0)]},
+        "plan-100000": {"lamina": [Sample(1.0, 90.0)]},
+    }
+    assert goals({}, samples) == ["MISSED   peak memory: 300 MiB in first noop-100000 (below 200)"]
+
+
+def test_explanation_data_has_three_shares() -> None:
+    told = Explained(Stored(90, 10, 10_000), (Cost(2.0, 0.25, 0.0), Cost(1.0, 0.01, 0.01), Cost(1.0, 0.02, 0.02)))
+    stored, first, changes = explained_lines(told)
+    assert stored.startswith("reached  explanation data in the store: 1.00% (below 2%; 90 of file lists, 10 of rows")
+    assert first.startswith("MISSED   explanation data in a build's time, first build: 12.50% (below 5%")
+    assert changes.startswith("reached  explanation data in a build's time, 2 changes: 3.00% (below 5%; keeping 0.030")

@@ -51,7 +51,8 @@ with workshop(Path(sys.argv[1])) as shop:
     told["names"] = [name for image in shop.store.images.list() for name in image.names]
     told["images"] = len(shop.store.images.list())
     gc.prune(shop.store)
-    told["left"] = gc.usage(shop.store).total
+    kept = (shop.store.layout.layers, shop.store.layout.blobs)
+    told["left"] = sum(len(list(directory.iterdir())) for directory in kept)
 print(json.dumps(told))
 """
 

@@ -169,7 +169,7 @@ def test_another_image_behind_the_same_name_rebuilds() -> None:
     result = world.build("FROM base\nRUN x\n")
     assert world.runner.ran == ["x", "x"]
     decision = result.stages[0].steps[0].decision
-    assert isinstance(decision, Miss) and [(c.kind, c.part) for c in decision.causes] == [("changed", "parent")]
+    assert isinstance(decision, Miss) and [(c.kind, c.part) for c in decision.causes] == [("changed", "base")]
 
 
 def test_by_content_when_a_step_above_ran_again_with_the_same_result() -> None:

@@ -103,3 +103,23 @@ def test_forced_steps_are_pending() -> None:
     world = memory_world()
     world.build("FROM base\nRUN one\n")
     assert outcomes(planned(world, "FROM base\nRUN one\n", no_cache=True)) == ["pending"]
+
+
+def test_a_forecast_knows_what_is_cached_if_a_step_comes_out_the_same() -> None:
+    world = memory_world(MemoryContext({"f": b"1"}))
+    text = "FROM base\nRUN one\nRUN after\nCOPY f /f\nRUN last\n"
+    world.build(text)
+    found = planned(world, text.replace("RUN one", "RUN two"))
+    assert [step.possible for step in found.stages[0].steps] == [False, True, True, True]
+    assert found.least < found.seconds
+    # Below files that have changed nobody can tell.
+    changed = replace(world, context=MemoryContext({"f": b"2"}))
+    steps = planned(changed, text.replace("RUN one", "RUN two")).stages[0].steps
+    assert [step.possible for step in steps] == [False, True, False, False]
+
+
+def test_a_step_on_scratch_is_not_found_below_one_that_would_run() -> None:
+    world = memory_world(MemoryContext({"a": b"1", "b": b"1"}))
+    world.build("FROM scratch\nCOPY b /b\n")
+    found = planned(world, "FROM scratch\nCOPY a /a\nCOPY b /b\n")
+    assert outcomes(found) == ["pending", "pending"]

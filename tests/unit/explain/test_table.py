@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from lamina.explain.story import tell
 from lamina.explain.table import Row, Summary, rows, summary
 from lamina.testing.context import MemoryContext
 from lamina.testing.world import MemoryWorld, memory_world
@@ -12,7 +13,7 @@ TEXT = "FROM base\nWORKDIR /app\nCOPY . .\nRUN install\nEXPOSE 8000\n"
 
 
 def table(world: MemoryWorld, text: str = TEXT, *, no_cache: bool = False) -> tuple[Row, ...]:
-    return rows(world.build(text, no_cache=no_cache).stages)
+    return rows(tell(world.build(text, no_cache=no_cache).stages))
 
 
 def verdicts(made: tuple[Row, ...]) -> list[str]:
@@ -104,10 +105,10 @@ def test_a_step_that_another_stage_made_meanwhile_is_cached() -> None:
 
 def test_the_sum_counts_steps_that_make_layers() -> None:
     world = lesson()
-    first = world.build(TEXT).stages
+    first = tell(world.build(TEXT).stages)
     assert summary(first) == Summary(0, 3, 0.0)
-    took = sum(step.seconds for step in first[0].steps)
-    again = world.build(TEXT).stages
+    took = sum(step.seconds for step in first.steps())
+    again = tell(world.build(TEXT).stages)
     assert summary(again) == Summary(3, 3, took)
     assert sum(row.saved for row in rows(again)) == took
     assert [row.seconds for row in rows(again)] == [0.0] * 5

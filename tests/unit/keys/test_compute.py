@@ -209,7 +209,7 @@ def test_the_parts_are_those_of_the_schema() -> None:
         found = named_parts(key)
         assert found == PARTS[key.kind][: len(found)]
     whole = replace(RUN, mounts=(BindMount("/m"),), script=Inline("E", "#!a\n"), hostname="h")
-    assert named_parts(run_key(whole, PARENT, LINUX, facts, ("db",))) == PARTS["run"]
+    assert named_parts(run_key(whole, PARENT, LINUX, facts, ("db",), epoch=True)) == PARTS["run"]
     remote = (GitSource("https://x.test/r.git"), HttpSource("https://x.test/a.tar", unpack=True))
     assert named_parts(copy_key(replace(COPY, sources=remote, link=True, parents=True), PARENT, facts)) == PARTS["copy"]
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from lamina.digest import ChainID, Digest
 from lamina.keys.compute import run_key
 from lamina.keys.decide import CauseKind, MissCause, compare, explain_miss
-from lamina.keys.facts import FileChange
+from lamina.keys.facts import Comparison, FileChange
 from lamina.keys.record import CacheKey, CacheRecord, KeyPart
 from lamina.oci.platform import Platform
 from lamina.plan.steps import RunOp
@@ -22,7 +22,7 @@ CHAIN = ChainID("sha256:" + "c" * 64)
 RUN = RunOp(("make",), (("PATH", "/bin"), ("A", "1")), (), "", "/")
 
 
-def no_files(before: Digest, after: Digest) -> tuple[FileChange, ...]:
+def no_files(before: CacheKey, old: KeyPart, new: KeyPart) -> Comparison:
     raise AssertionError("there is no file list to compare")
 
 
@@ -95,20 +95,21 @@ def test_equal_keys_have_no_difference() -> None:
 
 def test_file_lists_are_compared_and_the_changes_passed_through() -> None:
     asked = []
-    changes = (FileChange("a", "content", "1", "2"), FileChange("b", "added", "", "file"))
+    changes = (FileChange("a", "mode", "1", "2"), FileChange("b", "mode", "1", "2"))
+    before = copy_of(("x", "f1"), ("y", "same"))
 
-    def compared(before: Digest, after: Digest) -> tuple[FileChange, ...]:
-        asked.append((before, after))
-        return changes
+    def compared(key: CacheKey, old: KeyPart, new: KeyPart) -> Comparison:
+        asked.append((key, old.files, new.files))
+        return Comparison(changes, 9, "mode")
 
-    causes = compare(copy_of(("x", "f1"), ("y", "same")), copy_of((".", "f2"), ("y", "same")), compared)
-    assert causes == (MissCause("changed", "source 1", "f1", "f2", changes),)
-    assert asked == [("f1", "f2")]
+    causes = compare(before, copy_of((".", "f2"), ("y", "same")), compared)
+    assert causes == (MissCause("changed", "source .", "f1", "f2", changes, total=9, sole="mode"),)
+    assert asked == [(before, "f1", "f2")]
 
 
 def test_a_source_that_joined() -> None:
     (cause,) = compare(copy_of(("x", "f1")), copy_of(("x", "f1"), ("y", "f2")), no_files)
-    assert (cause.kind, cause.part, cause.after) == ("added", "source 2", "f2")
+    assert (cause.kind, cause.part, cause.after) == ("added", "source y", "f2")
 
 
 def test_the_nearest_has_most_equal_parts_and_is_the_newest_of_those() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from lamina.keys.facts import FileChange, compare_trees, only_modes
+from lamina.keys.facts import TOLD, FileChange, compare_trees, summed
 from lamina.keys.filetree import FileRecord
 
 FILE = FileRecord("f", "file", 0o644, 3, "aa")
@@ -56,9 +56,31 @@ def test_from_and_to_nothing() -> None:
     assert compare_trees([], []) == ()
 
 
-def test_only_modes() -> None:
+def test_what_alone_differs() -> None:
     modes = compare_trees([FILE, LINK], [replace(FILE, mode=0o664), replace(LINK, mode=0o775)])
-    assert only_modes(modes)
-    assert not only_modes(())
-    assert not only_modes(compare_trees([FILE], [replace(FILE, mode=0o664, content="bb")]))
-    assert not only_modes((*modes, FileChange("x", "added", "", "file")))
+    assert summed(modes).sole == "mode"
+    assert summed(()).sole == ""
+    assert summed(compare_trees([FILE], [replace(FILE, mode=0o664, content="bb")])).sole == ""
+    assert summed((*modes, FileChange("x", "added", "", "file"))).sole == ""
+    git = (FileChange(".git/HEAD", "content", "1", "2"), FileChange("sub/.git/index", "added", "", "file"))
+    assert summed(git).sole == "git"
+    assert summed((*git, FileChange(".gitignore", "content", "1", "2"))).sole == ""
+    assert summed((FileChange("a", "line-ends", "1", "2"),)).sole == "line-ends"
+
+
+def test_what_a_file_is_is_told_before_what_is_said_about_it() -> None:
+    changes = [
+        FileChange(".git/index", "content", "1", "2"),
+        FileChange("a", "mode", "0644", "0664"),
+        FileChange("b", "added", "", "file"),
+        FileChange("c", "content", "1", "2"),
+    ]
+    found = summed(changes)
+    assert [change.path for change in found.changes] == ["c", "b", "a", ".git/index"]
+    assert (found.total, found.sole) == (4, "")
+
+
+def test_many_changes_are_counted_and_some_told() -> None:
+    found = summed([FileChange(f"{number:03}", "mode", "0644", "0664") for number in range(500)])
+    assert (len(found.changes), found.total, found.sole) == (TOLD, 500, "mode")
+    assert found.changes[0].path == "000"

@@ -15,6 +15,7 @@ from lamina.store import gc
 from lamina.store.cachemounts import CacheMounts, directory_name
 from lamina.store.fsck import check
 from lamina.store.store import Store
+from lamina.store.usage import usage
 
 COUNT = """
 import sys
@@ -234,9 +235,10 @@ def test_the_store_takes_its_folders_for_its_own(tmp_path: Path) -> None:
         with CacheMounts(store.layout.cache_mounts).lease("pip", "shared", nothing) as folder:
             (folder / "big").write_bytes(b"x" * 10_000)
         assert check(store) == ()
-        assert gc.usage(store).cache_mount_bytes >= 10_000
-        gc.prune(store, older_than=float("inf"), max_size=0)
+        assert usage(store).of("cache mounts") >= 10_000
+        gc.prune(store, gc.Wanted(older_than=float("inf"), max_size=0))
         assert (folder / "big").exists()
+        assert gc.prune(store, gc.Wanted(cache_mounts=True, older_than=1000.0)).cache_mounts == 0
         store.layout.format.unlink()  # as when an older format is brought up to date
     with Store.open(tmp_path / "store") as store:
         assert [one.name for one in CacheMounts(store.layout.cache_mounts).folders()] == ["pip"]

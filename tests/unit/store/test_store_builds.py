@@ -1,49 +1,17 @@
-"""Past builds, layers' blobs, speed of the index, the codec."""
+"""Layers' blobs, speed of the index, the codec."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
 
-import msgspec
 import pytest
 from tests.support.store_making import a_digest, a_record, add_layer
 
 from lamina.digest import DiffID
 from lamina.oci.descriptor import Descriptor
-from lamina.store.builds import Build
 from lamina.store.codec import decode, encode
 from lamina.store.store import Store
-
-BUILD = Build("b1", "/p\udcff", 10.0, 2.5, "done", "sha256:x", msgspec.Raw(b'[{"hit":true}]'), "b1.log")
-
-
-def test_builds_newest_first(store: Store) -> None:
-    for number in range(15):
-        store.builds.add(msgspec.structs.replace(BUILD, id=f"b{number:02}", project=f"/p{number % 2}"))
-    assert [build.id for build in store.builds.last(3)] == ["b14", "b13", "b12"]
-    assert [build.id for build in store.builds.last(2, "/p0")] == ["b14", "b12"]
-    assert len(store.builds.last()) == 10
-    found = store.builds.get("b1")
-    assert found is not None and found.id == "b14"
-    assert store.builds.get("c") is None
-
-
-def test_a_build_comes_back_whole_and_can_be_replaced(store: Store) -> None:
-    store.builds.add(BUILD)
-    assert store.builds.get("b1") == BUILD
-    store.builds.add(msgspec.structs.replace(BUILD, result="failed"))
-    assert [build.result for build in store.builds.last()] == ["failed"]
-    assert store.builds.forget(10.0) == ()
-    assert store.builds.forget(10.5) == ("b1.log",)
-    assert store.builds.last() == ()
-
-
-def test_a_damaged_build_is_passed_over(store: Store) -> None:
-    store.builds.add(BUILD)
-    store.builds.add(msgspec.structs.replace(BUILD, id="b2"))
-    store.index.read("UPDATE builds SET data = x'0102' WHERE id = 'b2'")
-    assert [build.id for build in store.builds.last()] == ["b1"]
 
 
 def test_blobs_of_a_layer(store: Store) -> None:

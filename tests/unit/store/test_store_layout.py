@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lamina.diagnostics import BuildFailure
-from lamina.store.layout import base36, open_layout
+from lamina.store.layout import FORMAT, base36, open_layout
 from lamina.store.store import Store
 
 
@@ -22,7 +22,7 @@ def reference_of(root: Path) -> str:
 def test_a_new_store_has_its_format_and_places(tmp_path: Path) -> None:
     root = tmp_path / "deep" / "store"
     Store.open(root).close()
-    assert (root / "format").read_text() == "1\n"
+    assert (root / "format").read_text() == f"{FORMAT}\n"
     names = {path.name for path in root.iterdir() if path.is_dir()}
     assert names == {"blobs", "layers", "facts", "tmp", "locks", "logs", "mounts"}
     assert root.stat().st_mode & 0o777 == 0o700
@@ -75,7 +75,7 @@ def test_an_older_format_is_brought_up(tmp_path: Path) -> None:
     Store.open(tmp_path).close()
     (tmp_path / "format").write_text("0\n")
     Store.open(tmp_path).close()
-    assert (tmp_path / "format").read_text() == "1\n"
+    assert (tmp_path / "format").read_text() == f"{FORMAT}\n"
 
 
 def test_a_root_whose_name_is_no_utf8(tmp_path: Path) -> None:
