@@ -43,7 +43,8 @@ def chain_id(parent: ChainID | None, diff_id: DiffID) -> ChainID:
 class FramedHash:
     """SHA-256 over named, length-prefixed values: no two different lists of parts ever give the same input bytes.
 
-    Frame: name length (4 bytes, big endian), name (UTF-8, undecodable bytes as they are), value length (8 bytes, big endian), value.
+    Frame: name length (4 bytes, big endian), name (UTF-8; bytes that are none as they are), value length (8 bytes, big
+    endian), value.
     """
 
     __slots__ = ("_hash",)

@@ -135,3 +135,73 @@ def test_environment_of_a_step(lamina: Command, tmp_path: Path) -> None:
     lamina.build(context, "-o", tmp_path / "out", "--build-arg", "C=c", "--ca-certs", "none").ok()
     lines = (tmp_path / "out/env").read_text().splitlines()
     assert set(lines) - {"SHLVL=1"} == {"A=1", "B=two words", "C=c", "D=d", "HOME=/root", "PATH=/bin", "PWD=/", "0022"}
+
+
+OLD, NEW = 1_000_000_000, 1_500_000_000  # seconds since the epoch
+CHECKOUT = {"code": "1", "lock": "l", "lib/x.py": "x", "lib/deep/y.py": "y"}
+
+
+def checkout(lamina: Command, folder: Path, text: str, code: str, seconds: int, *options: str) -> Path:
+    """The files of the image of a fresh checkout, all of whose files are as old as `seconds` says."""
+    context = project(folder / "context", f"FROM busybox\n{text}", {**CHECKOUT, "code": code})
+    for path in sorted(context.rglob("*"), reverse=True):
+        os.utime(path, (seconds, seconds))
+    lamina.build(context, "-o", folder / "out", *options).ok()
+    return folder / "out"
+
+
+def times(root: Path, *tops: str) -> dict[str, int]:
+    paths = [path for top in tops for path in ((root / top), *(root / top).rglob("*"))]
+    return {str(path.relative_to(root)): path.lstat().st_mtime_ns for path in paths}
+
+
+@pytest.mark.parametrize(
+    ("text", "top"),
+    [
+        ("COPY . /app/\n", "app"),
+        ("WORKDIR /app\nCOPY --chown=7:8 --chmod=u=rwX,go= . .\n", "app"),
+        ("COPY lock code lib /made/by/copy/\n", "made"),
+        ("COPY --parents lib/deep/y.py co*e lock /p/\n", "p"),
+        ("COPY . /src/\nFROM busybox\nCOPY --from=0 /src /app\n", "app"),
+        ("RUN mkdir /real && ln -s real /app\nCOPY . /app\n", "real"),
+    ],
+)
+def test_under_observation_what_has_not_changed_keeps_its_times(
+    lamina: Command, tmp_path: Path, text: str, top: str
+) -> None:
+    before = checkout(lamina, tmp_path / "1", text, "1", OLD, "--observe")
+    after = checkout(lamina, tmp_path / "2", text, "2", NEW, "--observe")
+    then, now = times(before, top), times(after, top)
+    code = next(path for path in now if path.endswith("code"))
+    known = {path for path in now if now[path] == then[path]}
+    # Through a link, files are not found again: what they hold is known by the path that was asked for.
+    assert known == (set(now) - {code} if top != "real" else {path for path in now if (after / path).is_dir()})
+    assert now[code] == NEW * 10**9
+    plain = checkout(lamina, tmp_path / "3", text, "2", NEW, "--no-cache", "--no-observe")
+    assert times(plain, top).keys() == now.keys()
+    for path in now:
+        assert facts(after / path) == facts(plain / path)
+        if (plain / path).is_file():
+            assert (after / path).read_bytes() == (plain / path).read_bytes()
+
+
+def test_not_observed_every_file_has_the_time_of_its_checkout(lamina: Command, tmp_path: Path) -> None:
+    checkout(lamina, tmp_path / "1", "COPY . /app/\n", "1", OLD)
+    after = checkout(lamina, tmp_path / "2", "COPY . /app/\n", "2", NEW)
+    assert times(after, "app/lib") == dict.fromkeys(times(after, "app/lib"), NEW * 10**9)
+
+
+def test_under_observation_times_are_kept_from_build_to_build(lamina: Command, tmp_path: Path) -> None:
+    """Also those of a directory in which files come and go."""
+    found = []
+    for number in range(3):
+        context = project(tmp_path / f"{number}/context", "FROM busybox\nCOPY . /app/\n", CHECKOUT)
+        write(context, {f"lib/new{number}": "new"})
+        for path in sorted(context.rglob("*"), reverse=True):
+            os.utime(path, (OLD + number, OLD + number))
+        lamina.build(context, "-o", tmp_path / f"{number}/out", "--observe").ok()
+        found.append(times(tmp_path / f"{number}/out", "app"))
+    for path in ("app/lib", "app/lib/x.py", "app/lib/deep", "app/lock"):
+        assert [one[path] for one in found] == [OLD * 10**9] * 3
+    assert found[2]["app/lib/new2"] == (OLD + 2) * 10**9
+    assert "app/lib/new1" not in found[2]

@@ -30,7 +30,8 @@ def one_step(store: Store, parent: ChainID | None, name: str) -> Snapshot:
     store.records.add(a_record(name, parent=parent, result=snapshot.chain_id))
     digest = store.blobs.put(f"compressed {name}".encode())
     store.layer_blobs.add(snapshot.diff_id, "gzip", Descriptor("application/x", digest, 5))
-    add_image(store, "app", snapshot.diff_id)
+    below = [DiffID(parent)] if parent is not None else []  # the lowest layer's chain ID is its diff ID
+    add_image(store, "app", *below, snapshot.diff_id)
     return snapshot
 
 

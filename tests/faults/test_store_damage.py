@@ -12,11 +12,14 @@ import pytest
 from tests.support.store_making import a_digest, a_record, add_image, add_layer, content_diff_id
 
 from lamina.diagnostics import BuildFailure
-from lamina.digest import digest_of
+from lamina.digest import DiffID, digest_of
+from lamina.keys.filetree import FileRecord, tree_digest
+from lamina.keys.looks import Look, Observations, SeenLayer
 from lamina.ports import Snapshot
 from lamina.store import durability
 from lamina.store.fsck import check, repair
 from lamina.store.layout import open_layout
+from lamina.store.observations import KeptObservations
 from lamina.store.rebuild import rebuild_index
 from lamina.store.store import Store
 
@@ -239,4 +242,123 @@ def test_fsck_finds_and_repair_discards(filled: Path) -> None:
         repair(store, problems)
         assert check(store, content_diff_id) == ()
         assert not store.blobs.has(digest)
+        # The records stay, for explanations, and lead nowhere.
+        assert len(store.records.all()) == COUNT
+        assert [store.records.find(a_digest(f"step {number}")) is None for number in range(3)] == [True, True, False]
+
+
+def test_fsck_looks_without_touching(filled: Path) -> None:
+    """A record's row with another content, or under another key; a layer's row; a layer that several chains share."""
+    with sqlite3.connect(filled / "index.db") as connection:
+        connection.execute("UPDATE records SET data = substr(data, 1, 40) WHERE id = 3")
+        connection.execute("UPDATE records SET key = (SELECT key FROM records WHERE id = 5) WHERE id = 4")
+        connection.execute("UPDATE snapshots SET size = size + 1 WHERE layer = 9")
+    connection.close()
+    with Store.open(filled) as store:
+        twin = store.snapshots.adopt(store.snapshots.rows()[0].chain, content_diff_id(store.layout.layer(7)))
+        assert twin is not None
+        (store.layout.layer(7) / "file").write_text("damaged")
+        read: list[Path] = []
+
+        def verify(layer: Path) -> DiffID:
+            read.append(layer)
+            return content_diff_id(layer)
+
+        problems = check(store, verify)
+        assert len(read) == len(set(read)) == COUNT - 1
+        assert check(store, verify) == problems
+        kinds = [problem.kind for problem in problems]
+        assert kinds == ["index", "layer-damaged", "layer-damaged", "record-damaged", "record-damaged"]
+        assert {problem.subject for problem in problems if problem.kind == "record-damaged"} == {"3", "4"}
+        repair(store, problems)
+        assert check(store, verify) == ()
         assert len(store.records.all()) == COUNT - 2
+    assert wrong_or_right(filled) == COUNT - 4
+
+
+def test_fsck_recomputes_lists_of_files(tmp_path: Path) -> None:
+    base = tuple(FileRecord(f"{number:04}", "file", 0o644, 1, f"{number:064x}") for number in range(3000))
+    other = (*base[:-1], FileRecord("zzz", "link", 0o777, target="x", uid=7))
+    with Store.open(tmp_path / "store") as store:
+        digests = [tree_digest(base), tree_digest(other, owners=True), tree_digest(base[:5])]
+        store.facts.put(digests[0], base)
+        store.facts.put(digests[1], other, like=digests[0])
+        store.facts.put(digests[2], base[:5])
+        assert store.facts.needs(digests[1]) == digests[0]
+        assert check(store) == ()
+        whole, difference, small = (store.layout.facts / digest[7:] for digest in digests)
+        good = whole.read_bytes()
+
+        small.write_bytes(good)  # a sound list under the name of another
+        assert found(store) == {small.name}
+        difference_bytes = difference.read_bytes()
+        for place in (0, 20, len(difference_bytes) - 1):
+            difference.write_bytes(flipped(difference_bytes, place))
+            assert found(store) == {small.name, difference.name}
+        difference.write_bytes(difference_bytes)
+        whole.write_bytes(flipped(good, len(good) // 2))
+        assert found(store) == {small.name, difference.name, whole.name}
+        whole.write_bytes(good[:-9])
+        problems = check(store)
+        assert {problem.subject for problem in problems} == {small.name, difference.name, whole.name}
+        assert whole.exists()  # looking changes nothing
+        repair(store, problems)
+        assert check(store) == ()
+        assert not whole.exists()
+        store.facts.put(digests[0], base)
+        assert store.facts.get(digests[0]) == base
+
+
+def found(store: Store) -> set[str]:
+    problems = check(store)
+    assert {problem.kind for problem in problems} == {"facts-damaged"}
+    return {problem.subject for problem in problems}
+
+
+def flipped(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes((data[place] ^ 1,)) + data[place + 1 :]
+
+
+def test_fsck_recomputes_what_steps_looked_at(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store") as store:
+        assert check(store) == ()
+        kept = KeptObservations(store.layout, store.session)
+        digest = kept.put(Observations((SeenLayer((Look("app.py", "read"),), bytes(16), 1),)))
+        assert check(store) == ()
+        file = store.layout.looks / digest[7:]
+        file.write_bytes(flipped(file.read_bytes(), 9))
+        problems = check(store)
+        assert [(problem.kind, problem.subject) for problem in problems] == [("looks-damaged", file.name)]
+        repair(store, problems)
+        assert check(store) == ()
+        assert kept.get(digest) is None
+
+
+def test_an_image_without_all_its_parts_answers_no_build(filled: Path) -> None:
+    with Store.open(filled) as store:
+        image = store.images.resolve("app:1")
+        store.images.remember_key(a_digest("final"), image.id)
+        nameless = add_image(store, None, *(row.diff_id for row in store.snapshots.rows() if row.layer == 1))
+        assert check(store) == ()
+        for layer in (1, COUNT):
+            shutil.rmtree(store.layout.layer(layer))
+        problems = check(store)
+        assert [(problem.kind, problem.serious) for problem in problems if "image" in problem.kind] == [
+            ("image-incomplete", True),
+            ("image-incomplete", False),
+        ]
+        repair(store, problems)
+        assert store.images.by_key(a_digest("final")) is None
+        assert [each.id for each in store.images.list()] == [image.id]
+        assert nameless.id != image.id
+        (left,) = check(store)
+        assert (left.kind, left.subject, left.serious) == ("image-incomplete", image.id, True)
+        add_layer(store, None, f"text {COUNT - 1}")
+        assert check(store) == ()
+
+
+def test_a_stray_file_among_the_blobs_is_nobodys_business(filled: Path) -> None:
+    with Store.open(filled) as store:
+        (store.layout.blobs / "README").write_text("not a blob")
+        (store.layout.facts / "README").write_text("not a list")
+        assert check(store) == ()

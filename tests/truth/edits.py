@@ -270,7 +270,7 @@ def variable_inserted(state: State, random: Random) -> Edited:
 
 
 def step_dropped(state: State, random: Random) -> Edited | None:
-    numbers = _numbers(state, r"RUN echo|COPY setup.cfg|ENV PUT|ARG PUT|RUN wc -l|RUN env|LABEL|CMD")
+    numbers = _numbers(state, r"RUN echo|COPY setup.cfg|ENV PUT|ARG PUT|RUN wc -l|RUN env \| sort > /env|LABEL|CMD")
     if not numbers:
         return None
     number = random.choice(numbers)

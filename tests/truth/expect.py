@@ -155,7 +155,9 @@ def _file_differences(
 
 
 def _files_match(cause: Mapping[str, Any], true: _Differences, mounted: bool) -> bool:
-    """`mounted`: what a file was before is in no layer."""
+    """`mounted`: what a file was before is in no layer, so nobody knows whether only line ends changed."""
+    if mounted:
+        true = {(path, "content" if kind == "line-ends" else kind): value for (path, kind), value in true.items()}
     told = cause["files"]
     heredocs = {path.removeprefix("<<"): path for path, _ in true if path.startswith("<<")}
     pairs = [(heredocs.get(one["path"], one["path"]), one["kind"]) for one in told]

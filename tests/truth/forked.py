@@ -7,6 +7,7 @@ import os
 import pkgutil
 import sys
 import tempfile
+import traceback
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,8 @@ from pathlib import Path
 from tests.support.command import Command, Completed
 
 import lamina
+from lamina.cli.main import run
+from lamina.cli.unchanged import replay
 
 
 class Forked(Command):
@@ -52,10 +55,12 @@ def _become(words: list[str], environment: dict[str, str], out: int, err: int) -
         os.environ.clear()
         os.environ.update(environment)
         sys.argv = ["lamina", *words]
-        from lamina.cli import main
-
-        code = main()
+        # As `lamina.cli.main` does it, whose name is that of a module too, once that is imported.
+        answer = replay(words[1:], os.environ) if words[0] == "build" else None
+        code = run(words) if answer is None else answer
         sys.stdout.flush()
         sys.stderr.flush()
+    except BaseException:
+        os.write(2, traceback.format_exc().encode())
     finally:
         os._exit(code)

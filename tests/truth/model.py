@@ -221,13 +221,12 @@ def _select(
     found: list[Record] = []
     names = [path for path in sorted(seen) if _fits(path.split("/"), wanted)] if source != "." else ["."]
     for name in names:
-        entry, called = Entry("dir", mode=0o755) if name == "." else seen[name], name
+        entry = Entry("dir", mode=0o755) if name == "." else seen[name]
         if entry.kind == "link":
             # A source that is a link is followed, and the file keeps the link's name; links below sources are copied.
-            name = normpath(join("/", name, "..", entry.data.decode()))[1:]
-            entry = seen.get(name, entry)
+            entry = seen.get(normpath(join("/", name, "..", entry.data.decode()))[1:], entry)
         below = [path for path in sorted(seen) if name == "." or path.startswith(f"{name}/")]
-        top = called if parents else "." if entry.kind == "dir" else called.rpartition("/")[2]
+        top = name if parents else "." if entry.kind == "dir" else name.rpartition("/")[2]
         chosen = [(top, name, entry)]
         if entry.kind == "dir":
             strip = 0 if parents or name == "." else len(name) + 1

@@ -33,7 +33,8 @@ class Report(NamedTuple):
 
 def one(seed: int, store: Path, *, length: int = _LENGTH, patient: bool = True) -> Report:
     """Run a seed's chain in a directory of its own."""
-    with tempfile.TemporaryDirectory(prefix=f"truth-{seed}-") as folder:
+    # The process that a build leaves behind to sync the store may still write while it is deleted.
+    with tempfile.TemporaryDirectory(prefix=f"{seed}-", dir=store.parent, ignore_cleanup_errors=True) as folder:
         chain = Chain(Path(folder), store, seed, patient=patient)
         chain.run(length)
     told = "\n  ".join([f"seed {seed} ({chain.shape.__name__}):", *chain.told]) if chain.wrong else ""
@@ -51,7 +52,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="this seed alone")
     arguments = parser.parse_args()
     started, total = time.monotonic(), Counter[str]()
-    with tempfile.TemporaryDirectory(prefix="truth-store-") as folder:
+    with tempfile.TemporaryDirectory(prefix="truth-", ignore_cleanup_errors=True) as folder:
         store = Path(folder) / "store"
         make_store(store, busybox_rootfs(Path(folder)))
         seeds = range(-(-arguments.edits // _LENGTH)) if arguments.seed is None else [arguments.seed]

@@ -1,6 +1,6 @@
 """A sample of `./dev test-truth`: each project, edited twice.
 
-What `lamina plan` says comes true, for the reason that it gives; the image is the one that a build without a cache makes.
+What `lamina plan` says comes true, for the reason that it gives; the image is that of a build without a cache.
 """
 
 from __future__ import annotations

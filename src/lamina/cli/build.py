@@ -85,7 +85,7 @@ def configure(parser: Parser) -> None:
     add("--fail-on-miss", action="store_true", help="fail rather than run a step")
     add("--reuse", action="store_true", help="take an image that was built from the same inputs before as it is")
     add("--cache-mount-root", metavar="DIR", help="the folder of cache mounts (default: in the store)")
-    add("--max-size", metavar="BYTES", help="the store's limit, such as 20g (default: `lamina cache limit`)")
+    add("--max-size", metavar="SIZE", help="the store's limit, such as 20GB (default: `lamina cache limit`)")
     add_reproducible(add)
     add = group("what RUN steps are given")
     many("--secret", metavar="id=ID,src=FILE", help="a secret for RUN --mount=type=secret; or id=ID,env=VARIABLE")
@@ -151,7 +151,7 @@ def run(arguments: argparse.Namespace) -> int:
             fail_on_miss=arguments.fail_on_miss,
             reuse=arguments.reuse,
             observe=arguments.observe,
-            max_size=outside.size(arguments.max_size, "--max-size"),
+            max_size=_limit(arguments.max_size),
             outputs=arguments.output,
             root=arguments.root,
             reporter=reporter,
@@ -181,6 +181,14 @@ def _explained() -> Iterator[None]:
         told = phrase(failure.causes[0], sum(max(1, cause.total) for cause in failure.causes) - 1)
         failure.diagnostic = replace(failure.diagnostic, cause=told)
         raise
+
+
+def _limit(text: str | None) -> int | None:
+    if text is None:
+        return None
+    from lamina.store.limit import parse_size
+
+    return parse_size(text)
 
 
 def _ending(result: BuildResult, others: Sequence[BuildResult]) -> list[str]:

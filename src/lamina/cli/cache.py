@@ -27,6 +27,8 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def configure(parser: Parser) -> None:
+    from lamina.cli import verify
+
     actions = parser.add_subparsers(
         dest="action", required=True, metavar="du|prune|limit|mounts|verify", parser_class=Parser
     )
@@ -49,14 +51,15 @@ def configure(parser: Parser) -> None:
     mounts.add_argument("--delete", action="store_true", help="delete those that no step uses now")
     mounts.add_argument("--older-than", metavar="AGE", help="only those last used before AGE: 12h, 30d, 4w")
     mounts.add_argument("--cache-mount-root", metavar="DIR", help="where they are, if not in the store")
-    verify = actions.add_parser("verify", help="check every digest")
-    verify.add_argument("--repair", action="store_true", help="discard what is damaged, mend the index")
+    verify.configure(actions.add_parser("verify", help="check every digest, or run cached steps again"))
 
 
 def run(arguments: argparse.Namespace) -> int:
     root = store_root(arguments.root)
-    if arguments.action == "verify" and arguments.repair:
-        _mend_index(root)
+    if arguments.action == "verify":
+        from lamina.cli import verify
+
+        return verify.run(arguments, root)
     with workshop(root, make_room=arguments.action == "prune") as shop:
         match arguments.action:
             case "du":
@@ -65,10 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
                 return _prune(shop, arguments)
             case "limit":
                 return _limit(shop, arguments.size)
-            case "mounts":
-                return _mounts(shop, arguments)
             case _:
-                return _verify(shop, repairing=arguments.repair)
+                return _mounts(shop, arguments)
 
 
 # --- du --------------------------------------------------------------------------------------------------------------
@@ -187,7 +188,7 @@ def _limit(shop: Workshop, given: str | None) -> int:
     return 0
 
 
-# --- mounts and verify -----------------------------------------------------------------------------------------------
+# --- mounts ----------------------------------------------------------------------------------------------------------
 def _mounts(shop: Workshop, arguments: argparse.Namespace) -> int:
     given = arguments.cache_mount_root
     folders = CacheMounts(Path(given) if given else shop.store.layout.cache_mounts)
@@ -202,36 +203,6 @@ def _mounts(shop: Workshop, arguments: argparse.Namespace) -> int:
     rows = [(each.name, age(now - each.used), size(each.size()), str(each.path)) for each in found]
     print("\n".join(columns([("NAME", "LAST USED", "SIZE", "FOLDER"), *rows])))
     return 0
-
-
-def _mend_index(root: Path) -> None:
-    """Make the index anew out of what can be read of it, if it cannot be opened."""
-    try:
-        with workshop(root):
-            return
-    except BuildFailure as failure:
-        if failure.diagnostic.reference != "store-index-damaged":
-            raise
-    from lamina.store.layout import open_layout
-    from lamina.store.rebuild import rebuild_index
-
-    saved = rebuild_index(open_layout(root))
-    print("the index was damaged; saved of it: " + ", ".join(f"{count} {table}" for table, count in saved.items()))
-
-
-def _verify(shop: Workshop, *, repairing: bool) -> int:
-    from lamina.image.diff import diff
-    from lamina.store.fsck import check, repair
-
-    namespace = shop.rung.xattr
-    problems = check(shop.store, lambda layer: diff(layer, namespace).diff_id)
-    for problem in problems:
-        print(f"{problem.kind}: {problem.subject}: {problem.detail}")
-    if problems and repairing:
-        repair(shop.store, problems)
-    after = "discarded: built or fetched again when needed" if repairing else "`--repair` discards them"
-    print(f"{len(problems)} found; {after}" if problems else "everything is what its digest says")
-    return 7 if any(problem.serious for problem in problems) else 0
 
 
 def _age(text: str) -> float:

@@ -11,8 +11,11 @@ from lamina.cli.wire import Workshop, workshop
 from lamina.diagnostics import BuildFailure
 from lamina.explain.against import Against, set_against
 from lamina.explain.narrative import narrate
+from lamina.explain.needed import Needed, Needs, needed, needed_of
+from lamina.explain.observed import seen_copies
 from lamina.explain.story import Before, Story, ToldStep
 from lamina.explain.table import summary
+from lamina.keys.looks import Observations
 from lamina.store.builds import Build
 
 #: So many builds are listed unless all are asked for.
@@ -31,6 +34,7 @@ def configure(parser: Parser) -> None:
         "else of all); then a line of the Dockerfile or a piece of an instruction, to explain that step alone",
     )
     add("--against", metavar="BUILD", help="compare with another build, here or imported: what differs first")
+    add("--observed", action="store_true", help="tell what observed steps looked at in copied files (build --observe)")
     add("--list", action="store_true", help="list the past builds")
     add("--json", action="store_true", help="print it as JSON (docs/formats/explain.md)")
     add("--all", action="store_true", help="tell all files, inputs and steps, not only the first ones")
@@ -38,8 +42,10 @@ def configure(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     words = tuple(arguments.what)
-    if len(words) > 2 or (arguments.list and (words or arguments.against)):
+    if len(words) > 2 or (arguments.list and (words or arguments.against or arguments.observed)):
         raise BuildFailure("usage-bad-arguments", "write `lamina explain [BUILD|IMAGE] [STEP]`, or --list alone")
+    if arguments.observed and arguments.against is not None:
+        raise BuildFailure("usage-bad-arguments", "--observed and --against exclude each other")
     with workshop(store_root(arguments.root)) as shop:
         if arguments.list:
             print("\n".join(_list(shop, arguments)))
@@ -48,7 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.against is not None:
             print("\n".join(_against(shop, found, arguments)))
             return 0
-        print("\n".join(_one(shop, found, arguments)))
+        tell = _observed if arguments.observed else _one
+        print("\n".join(tell(shop, found, arguments)))
     return 0
 
 
@@ -58,7 +65,7 @@ def _one(shop: Workshop, found: chosen.Chosen, arguments: argparse.Namespace) ->
     from lamina.report.explain_builds import heading
 
     now, names, story = time.time(), chosen.names_of(shop, found.build), found.story
-    narrative = narrate(story) if story is not None else None
+    narrative = narrate(story, _needs(shop, story)) if story is not None else None
     if arguments.json:
         return [explain_json.document(found.build, names, story, narrative, found.step)]
     failed = found.build.result != "done"
@@ -73,6 +80,55 @@ def _one(shop: Workshop, found: chosen.Chosen, arguments: argparse.Namespace) ->
     if failed and not narrative.faults:
         return [*lines, "Every step that it came to was cached: it failed before the next one, or at its end.", *log]
     return lines + words.narrative_lines(narrative, story, whole=arguments.all) + log
+
+
+def _observed(shop: Workshop, found: chosen.Chosen, arguments: argparse.Namespace) -> list[str]:
+    from lamina.report import explain_json
+    from lamina.report.explain_builds import heading
+    from lamina.report.explain_observed import seen_lines
+
+    asked = (found.step,) if found.step is not None else found.story.steps() if found.story is not None else ()
+    observed = [step for step in asked if step.looks is not None]
+    if not observed or found.story is None:
+        what = f"line {found.step.span.line}" if found.step is not None else "no step"
+        raise BuildFailure(
+            "store-not-observed",
+            f"{what} of build {found.build.id} was {'not ' if found.step is not None else ''}observed",
+            hint="`lamina build --observe` observes each RUN that it runs and that stands on copied files, unless it "
+            "read most of them the last time",
+        )
+    seen = []
+    for step in observed:
+        observations = _looks(shop, step)
+        if observations is not None:
+            layers = seen_copies(found.story, step, observations)
+            seen.append((step, [(one, needed_of(one, shop.store.facts.get)) for one in layers]))
+    if not seen:
+        raise BuildFailure("store-not-observed", "what was looked at is no longer in this store")
+    names = chosen.names_of(shop, found.build)
+    if arguments.json:
+        return [explain_json.observed(found.build, names, seen)]
+    lines = [heading(found.build, found.why, names, summary(found.story), time.time())]
+    for step, layers_seen in seen:
+        lines += ["", *seen_lines(step, layers_seen, whole=arguments.all)]
+    return lines
+
+
+def _needs(shop: Workshop, story: Story) -> Needs:
+    def needs(step: ToldStep, copy: ToldStep) -> Needed | None:
+        observations = _looks(shop, step)
+        return needed(story, step, copy, observations, shop.store.facts.get) if observations is not None else None
+
+    return needs
+
+
+def _looks(shop: Workshop, step: ToldStep) -> Observations | None:
+    """All that a step looked at; None if it was not observed, or that is gone."""
+    if step.looks is None:
+        return None
+    from lamina.store.observations import KeptObservations
+
+    return KeptObservations(shop.store.layout, shop.store.session).get(step.looks)
 
 
 def _against(shop: Workshop, found: chosen.Chosen, arguments: argparse.Namespace) -> list[str]:

@@ -6,7 +6,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lamina.digest import ChainID, Digest
-from lamina.engine.compared import Comparing
 from lamina.engine.inputs import Inputs
 from lamina.engine.job import Job
 from lamina.engine.request import BuildRequest
@@ -97,6 +96,8 @@ def decide(
     earlier = candidates(job, stage, step, wanted.key)
     if forced:
         return Miss((MissCause("forced"),), earlier[0] if earlier else None)
+    from lamina.engine.compared import Comparing  # here, because most steps of most builds are cached
+
     dragged = "" if wanted.linked else missed
     comparing = Comparing(job.world, step.op, wanted.inputs, earlier)
     miss = explain_miss(wanted.key, earlier, comparing, chain=chain, parent_missed=dragged)

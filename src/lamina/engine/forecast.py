@@ -9,8 +9,8 @@ from lamina.digest import ChainID, Digest, chain_id
 from lamina.engine.decision import Keyed, address, candidates, decide, keyed
 from lamina.engine.foreseen import Copying, foreseen
 from lamina.engine.inputs import Read, reads
-from lamina.engine.job import Job, chain_of
-from lamina.engine.observing import Below, Broken
+from lamina.engine.job import Below, Job, chain_of
+from lamina.engine.observing import Broken
 from lamina.engine.reading import Reading
 from lamina.engine.request import BuildRequest
 from lamina.engine.resolve import job_of
@@ -149,7 +149,7 @@ class _Foresight:
         if record is not None and record.diff_id is not None:
             self._below += (Below(record.diff_id, record if isinstance(step.op, CopyOp) else None),)
         elif isinstance(decision, Miss) and isinstance(step.op, CopyOp) and self._wanted is not None:
-            self._below += (Copying(self._wanted, candidates(self._job, self.stage, step, self._wanted.key)),)
+            self._below += (Copying(self._wanted, decision.nearest),)
         elif record is None:
             self._below = None
 

@@ -1,4 +1,8 @@
-"""What observation will find: a forecast knows the files of a COPY that has not run, and so how its layer differs."""
+"""What observation will find: a forecast knows the files of a COPY that has not run, and so what its layer will show.
+
+A COPY that is observed keeps what has not changed as it is in the layer that it is compared with, times included
+(`Earlier.times`). So the new layer will answer a look as that layer does, unless a change of files concerns it.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,14 @@ from operator import attrgetter
 
 from msgspec import Struct
 
-from lamina.digest import DiffID
 from lamina.engine.decision import Keyed
-from lamina.engine.observing import Below, Broken, own_parts
+from lamina.engine.job import Below
+from lamina.engine.observing import Broken, own_parts
 from lamina.engine.reuse import copied_contents
 from lamina.engine.world import World
 from lamina.keys.decide import Hit
 from lamina.keys.facts import FileChange, compare_trees
-from lamina.keys.looks import Altered, Look, Observations, altered
+from lamina.keys.looks import Altered, Look, SeenLayer, altered, first_broken
 from lamina.keys.record import CacheRecord
 from lamina.keys.schema import PARENT
 
@@ -22,10 +26,10 @@ _path = attrgetter("path")
 
 
 class Copying(Struct, frozen=True):
-    """A layer that a COPY would make, in a forecast. `known` are the records of that step."""
+    """A layer that a COPY would make. `earlier` is the record that its miss was compared with."""
 
     wanted: Keyed
-    known: tuple[CacheRecord, ...]
+    earlier: CacheRecord | None
 
 
 def foreseen(
@@ -40,62 +44,64 @@ def foreseen(
         if record.looks is None or len(record.stack) != len(below) or own_parts(record.key) != own_parts(wanted.key):
             continue
         observations = world.observations.get(record.looks)
-        changes = _altered(world, record, below) if observations is not None else None
-        if observations is None or changes is None:
+        if observations is None:
             continue
-        look = _foreseen_broken(observations, changes)
-        if look is None:
-            return Hit(record, "observation", (observations.looked, observations.files))
-        broken = broken or Broken(look)
+        found = _first_broken(world, record, observations.seen, below)
+        if isinstance(found, Look):
+            broken = broken or Broken(found)
+        elif found:
+            return Hit(record, "observation", (observations.read, observations.files))
     return broken
 
 
-def _altered(world: World, record: CacheRecord, below: Sequence[Below | Copying]) -> list[Altered | None] | None:
-    """For each copied layer of a record's stack what has changed since; None as a whole if that is not known."""
-    changes: list[Altered | None] = []
+def _first_broken(
+    world: World, record: CacheRecord, seen: Sequence[SeenLayer], below: Sequence[Below | Copying]
+) -> Look | bool:
+    """The first look that will be answered otherwise; True if all will be as they were, False if nobody can tell."""
+    rest = iter(seen)
     for (diff_id, copied), layer in zip(record.stack, below, strict=True):
-        if isinstance(layer, Copying):
-            found = _between(world, layer, diff_id) if copied else None
-            if found is None:
-                return None
-            changes.append(found)
-        elif layer.diff_id != diff_id or copied != (layer.copied is not None):
-            return None
-        elif copied:
-            changes.append(None)
-    return changes
-
-
-def _between(world: World, copying: Copying, diff_id: DiffID) -> Altered | None:
-    """How the layer that a COPY would make differs from one that it made: the same copy of other files."""
-    new = copying.wanted.key
-    for record in copying.known:
-        if record.diff_id != diff_id or copied_contents(record, world) is None:
+        one = next(rest) if copied else None
+        if isinstance(layer, Below):
+            if layer.diff_id != diff_id or copied != (layer.copied is not None):
+                return False
             continue
-        pairs = list(zip(record.key.parts, new.parts, strict=False))
-        same = len(record.key.parts) == len(new.parts) and all(
-            old.name == now.name and (old.value == now.value or now.files is not None or now.name == PARENT)
-            for old, now in pairs
-        )
-        destination = next((part.value for part in new.parts if part.name == "destination"), "")
-        changes: list[FileChange] = []
-        for old, now in pairs if same else ():
-            before = world.facts.get(old.files) if old.files else ()
-            after = (copying.wanted.inputs.records.get(now.files) or world.facts.get(now.files)) if now.files else ()
+        found = _answered(world, layer, one) if one is not None else False
+        if found is not True:
+            return found
+    return True
+
+
+def _answered(world: World, copying: Copying, seen: SeenLayer) -> Look | bool:
+    earlier = copying.earlier
+    changed = _changes(world, copying)
+    snapshot = world.snapshots.get(earlier.result) if earlier is not None and earlier.result is not None else None
+    if earlier is None or changed is None or snapshot is None:
+        return False
+    look = next((look for look in seen.looks if changed.breaks(look)), None)
+    if look is not None:
+        return look
+    answers = world.answers(snapshot.layer, seen.looks, copied_contents(earlier, world) or {})
+    return False if answers is None else first_broken(seen, answers) or True
+
+
+def _changes(world: World, copying: Copying) -> Altered | None:
+    """How the layer that a COPY would make differs from its earlier one; None if more than files may differ."""
+    new, earlier = copying.wanted.key.parts, copying.earlier
+    if earlier is None or copied_contents(earlier, world) is None or len(earlier.key.parts) != len(new):
+        return None
+    changes: list[FileChange] = []
+    for old, now in zip(earlier.key.parts, new, strict=True):
+        if old.files is not None and now.files is not None:
+            before = world.facts.get(old.files)
+            after = copying.wanted.inputs.records.get(now.files) or world.facts.get(now.files)
             if before is None or after is None:
                 return None
             changes += compare_trees(sorted(before, key=_path), sorted(after, key=_path))
-        # What lands elsewhere than below the destination cannot be told from here.
-        below = destination.endswith("/") or all(
-            one.is_dir for facts in copying.wanted.inputs.sources for one in facts.selections
-        )
-        return altered(changes, destination.strip("/")) if same and below else None
-    return None
-
-
-def _foreseen_broken(observations: Observations, changes: Sequence[Altered | None]) -> Look | None:
-    for seen, change in zip(observations.seen, changes, strict=True):
-        look = next((look for look in seen.looks if change.breaks(look)), None) if change is not None else None
-        if look is not None:
-            return look
-    return None
+        elif old.name != now.name or (old.value != now.value and now.name != PARENT):
+            return None
+    destination = next((part.value for part in new if part.name == "destination"), "")
+    selections = [one for facts in copying.wanted.inputs.sources for one in facts.selections]
+    # What lands elsewhere than below the destination cannot be told from here.
+    if not destination.endswith("/") and not (selections and all(one.is_dir for one in selections)):
+        return None
+    return altered(changes, destination.strip("/"))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 
+from msgspec import Struct
+
 from lamina.diagnostics import Span
-from lamina.digest import ChainID, Digest, chain_id, digest_of
+from lamina.digest import ChainID, DiffID, Digest, chain_id, digest_of
 from lamina.engine.inputs import Inputs
 from lamina.engine.narrator import Narrator
 from lamina.engine.request import BuildRequest
 from lamina.engine.world import World
 from lamina.keys.compute import base_key
+from lamina.keys.record import CacheRecord
 from lamina.oci.config import ImageConfig
 from lamina.plan.remote import shown
 from lamina.plan.steps import GitSource, HttpSource, ImageRef, Plan, Stage
@@ -19,6 +22,13 @@ from lamina.ports import BaseImage, Fetched
 
 class Canceled(Exception):
     """Another stage failed first, or the user interrupted: unwinds a walk without a message of its own."""
+
+
+class Below(Struct, frozen=True):
+    """A layer that a step stands on; `copied` is the record of the COPY or ADD that made it."""
+
+    diff_id: DiffID
+    copied: CacheRecord | None = None
 
 
 class Job:

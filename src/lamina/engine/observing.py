@@ -15,8 +15,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lamina.diagnostics import BuildFailure
-from lamina.digest import ChainID, DiffID, chain_id
+from lamina.digest import ChainID, chain_id
 from lamina.engine.decision import Keyed
+from lamina.engine.job import Below
 from lamina.engine.reuse import copied_contents
 from lamina.engine.world import Tools, World
 from lamina.keys.decide import Hit
@@ -28,13 +29,6 @@ from lamina.ports import Watched, Workspace
 
 #: A step that reads more than half of so many copied files gains nothing from being observed, and is slower for it.
 _MANY = 200
-
-
-class Below(Struct, frozen=True):
-    """A layer that a step stands on; `copied` is the record of the COPY or ADD that made it."""
-
-    diff_id: DiffID
-    copied: CacheRecord | None = None
 
 
 class Seen(Struct, frozen=True):
@@ -90,7 +84,7 @@ def by_observation(
         if snapshot is not None:
             moved = replace(record, key=wanted.key, content_key=wanted.content_key, parent=chain, stack=stack)
             moved = replace(moved, result=snapshot.chain_id)
-            return Hit(moved, "observation", (observations.looked, observations.files))
+            return Hit(moved, "observation", (observations.read, observations.files))
     return broken
 
 

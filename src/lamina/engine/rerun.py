@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lamina.diagnostics import BuildFailure, Span
+from lamina.digest import Digest
 from lamina.engine import execute
 from lamina.engine.job import Job
 from lamina.engine.narrator import Narrator
@@ -22,7 +23,7 @@ from lamina.engine.world import Tools, World
 from lamina.events import Reporter
 from lamina.keys.compute import run_key
 from lamina.keys.record import CacheRecord
-from lamina.keys.schema import PARENT, PLATFORM
+from lamina.keys.schema import PARENT, PLATFORM, SCHEMA
 from lamina.oci.platform import Platform, parse_platform
 from lamina.plan.running import SCRIPTS
 from lamina.plan.steps import Inline, Plan, RunOp, Step, TmpfsMount
@@ -67,6 +68,8 @@ def newest(records: Iterable[CacheRecord], text: str = "") -> tuple[CacheRecord,
 
 def operation(record: CacheRecord) -> tuple[RunOp, Platform]:
     """What a cached RUN does, from the parts of its key. Raises Unrepeatable."""
+    if record.key.schema != SCHEMA:
+        raise _of_another_version()
     named = {part.name: part.value for part in record.key.parts}
     _check(named)
     argv = tuple(msgspec.json.decode(named["command"], type=list[str]))
@@ -84,10 +87,9 @@ def operation(record: CacheRecord) -> tuple[RunOp, Platform]:
         hostname=named.get("hostname", ""),
     )
     platform = parse_platform(named[PLATFORM], default=_LINUX)
-    parent = next(part.value for part in record.key.parts if part.name == PARENT)
-    again = run_key(op, parent, platform, epoch="epoch" in named)  # type: ignore[arg-type]
+    again = run_key(op, Digest(named[PARENT]), platform, epoch="epoch" in named)
     if again.digest != record.key.digest:
-        raise Unrepeatable("its record is of another version of lamina")
+        raise _of_another_version()
     return op, platform
 
 
@@ -118,6 +120,10 @@ def rerun(record: CacheRecord, request: BuildRequest, world: World, tools: Tools
         return Attempt("not tried", str(reason))
     except BuildFailure as failure:
         return _failed(failure)
+
+
+def _of_another_version() -> Unrepeatable:
+    return Unrepeatable("its record is of another version of lamina")
 
 
 def _failed(failure: BuildFailure) -> Attempt[T]:

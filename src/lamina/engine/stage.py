@@ -17,11 +17,9 @@ from lamina.diagnostics import BuildFailure
 from lamina.digest import ChainID, Digest
 from lamina.engine.assemble import assemble
 from lamina.engine.decision import Keyed, address, candidates, decide, keyed, look_up
-from lamina.engine.job import Job, chain_of
-from lamina.engine.observing import Below, Broken, by_observation
+from lamina.engine.job import Below, Job, chain_of
 from lamina.engine.reading import Outside, Reading
 from lamina.engine.request import NotCached
-from lamina.engine.undertake import Undertaking
 from lamina.engine.world import Tools
 from lamina.events import Outcome, Vertex
 from lamina.keys.decide import Decision, Hit, Miss
@@ -176,6 +174,8 @@ class StageWalk:
         """The result of a step that was observed and saw nothing of what changed; else the miss, with what it saw."""
         if not self.job.request.observe or not isinstance(step.op, RunOp) or self.job.forced(self.stage.label):
             return miss
+        from lamina.engine.observing import Broken, by_observation  # here, because few builds ask for it
+
         known = candidates(self.job, self.stage, step, wanted.key)
         found = by_observation(self.job.world, wanted, self.chain, self.below, known, tools)
         if not isinstance(found, Broken):
@@ -228,6 +228,8 @@ class StageWalk:
     ) -> tuple[CacheRecord, bool]:
         def outside(scratch: Path) -> Outside:
             return self._reading.outside(step, wanted.inputs, tools, self._name(step), scratch)
+
+        from lamina.engine.undertake import Undertaking  # here, because a build in which all is cached has none
 
         where = address(self.stage.label, step)
         architecture = self.stage.platform.architecture

@@ -15,8 +15,8 @@ from lamina.diagnostics import BuildFailure
 from lamina.digest import ChainID, Digest
 from lamina.engine import execute
 from lamina.engine.decision import Keyed
-from lamina.engine.job import Job
-from lamina.engine.observing import Below, Seen, observable, observed, stack_of
+from lamina.engine.job import Below, Job
+from lamina.engine.observing import Seen, observable, observed, stack_of
 from lamina.engine.reading import Outside
 from lamina.engine.reuse import earlier_layer
 from lamina.engine.world import Tools

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
+from lamina.keys.looks import Look
 from lamina.ports import (
     BlobStore,
     CacheIndex,
@@ -36,7 +37,8 @@ class World(Struct, frozen=True):
     """The ports. `start` makes this process ready to write layers and gives the tools; it is called once, in the main
     thread, before any other thread exists, and only if some step has to run. `now` is seconds since the epoch.
     `peek` gives the bytes of a regular file of a layer's directory by its path there, if it is at most so many bytes
-    long. `contexts` are the named build contexts that are trees, by name in lower case."""
+    long; `answers` is that of `LayerIO` for a process that was not made ready, None where it cannot read. `contexts`
+    are the named build contexts that are trees, by name in lower case."""
 
     blobs: BlobStore
     snapshots: Snapshotter
@@ -53,5 +55,6 @@ class World(Struct, frozen=True):
     start: Callable[[], Tools]
     now: Callable[[], float]
     peek: Callable[[Path, str, int], bytes | None]
+    answers: Callable[[Path, Sequence[Look], Mapping[str, str]], bytes | None]
     version: str
     contexts: Mapping[str, ContextReader] = {}

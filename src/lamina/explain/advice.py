@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from lamina.explain.junk import suggestions
+from lamina.explain.needed import Needed, Needs, unknown
 from lamina.explain.story import Story, ToldStep
 from lamina.explain.taxonomy import entry_of, name_of
 from lamina.keys.decide import MissCause
@@ -35,6 +36,7 @@ _WORDS = re.compile(r"[\s=,;&|\"'()]+")
 #: Options of pip before the name of a list.
 _LISTS = ("-r", "--requirement", "-c", "--constraint")
 _NOTHING = "Nothing would have avoided it"
+_CACHE_MOUNT = "A cache mount keeps what it downloads: RUN --mount=type=cache,target=…"
 #: A longer command is looked at so far.
 _LOOKED = 4096
 _NEEDS_NOTHING = re.compile(
@@ -46,20 +48,27 @@ _OWN = ("Dockerfile", ".dockerignore", "lamina.toml")
 _WIDE = ("", ".", "./", "/", "*")
 
 
-def advice(story: Story, step: ToldStep, causes: Sequence[MissCause], dragged: Sequence[ToldStep]) -> tuple[str, ...]:
-    """Sentences about a step that ran for `causes` and dragged others along, the most concrete first."""
+def advice(
+    story: Story,
+    step: ToldStep,
+    causes: Sequence[MissCause],
+    dragged: Sequence[ToldStep],
+    needs: Needs = unknown,
+) -> tuple[str, ...]:
+    """Sentences about a step that ran for `causes` and dragged others along, the most concrete first. What observed
+    steps needed is asked of `needs`; of others their texts tell."""
     name = name_of(causes[0])
     if name in ("file-content", "file-added", "file-removed", "file-type", "file-target", "files"):
-        return _of_copy(step, causes, dragged)
+        return _of_copy(step, causes, dragged, needs)
     if name == "variable":
         return _of_variable(story, step, causes[0], dragged)
     if name == "file-mode" and causes[0].sole != "mode":
-        return _of_copy(step, causes, dragged)
+        return _of_copy(step, causes, dragged, needs)
     cure = entry_of(causes[0]).cure
     return (cure,) if cure else ()
 
 
-def _of_copy(step: ToldStep, causes: Sequence[MissCause], dragged: Sequence[ToldStep]) -> tuple[str, ...]:
+def _of_copy(step: ToldStep, causes: Sequence[MissCause], dragged: Sequence[ToldStep], needs: Needs) -> tuple[str, ...]:
     ignorable = _ignorable(step, causes)
     if ignorable:
         return (f"Add to the ignore file what the image does not need: {', '.join(ignorable)}.",)
@@ -67,20 +76,37 @@ def _of_copy(step: ToldStep, causes: Sequence[MissCause], dragged: Sequence[Told
     if slow is None or not step.text.upper().startswith(("COPY", "ADD")):
         return ()
     where = f"line {slow.span.line} ({_quoted(slow.text)})"
-    if _NEEDS_NOTHING.search(slow.text[:_LOOKED]) or _INSTALLS_NAMES.search(slow.text[:_LOOKED]):
+    changed = [change.path for cause in causes for change in cause.files]
+    observed = needs(slow, step) if slow.looks is not None else None
+    if observed is not None:
+        return (_of_observed(step, slow, where, changed, observed),)
+    free = _NEEDS_NOTHING.search(slow.text[:_LOOKED]) or _INSTALLS_NAMES.search(slow.text[:_LOOKED])
+    if free and slow.looks is None:
         return (f"Put {where} above line {step.span.line}: it needs none of the files that are copied there.",)
-    needs = needed_files(slow.text)
-    changed = {change.path.rpartition("/")[2] for cause in causes for change in cause.files}
-    if not needs:
-        if not is_wide(step.text):
+    named = needed_files(slow.text)
+    if not named:
+        if slow.looks is not None or not is_wide(step.text):
             return ()
         told = f"If {where} needs only some of these files, copy those first, and the rest in a COPY below it."
         return (told,)
-    if changed & {path.rpartition("/")[2] for path in needs}:
-        told = f"{_NOTHING}: {where} reads what was changed"
-        return (f"{told}. A cache mount keeps what it downloads: RUN --mount=type=cache,target=…",)
-    files = " and ".join(needs)
+    if {path.rpartition("/")[2] for path in changed} & {path.rpartition("/")[2] for path in named}:
+        return (f"{_NOTHING}: {where} reads what was changed. {_CACHE_MOUNT}",)
+    files = " and ".join(named)
     return (f"Copy {files} alone before {where}, which names no other file, and the rest in a COPY below it.",)
+
+
+def _of_observed(step: ToldStep, slow: ToldStep, where: str, changed: Sequence[str], needs: Needed) -> str:
+    """What is known of a step that was observed, instead of what its text lets guess."""
+    line = step.span.line
+    if not needs.paths:
+        return f"Put {where} above line {line}: it looked at none of the {needs.files} files that are copied there."
+    looked = [path for path in changed if needs.has(path)]
+    if looked:
+        mount = f" {_CACHE_MOUNT}" if needed_files(slow.text) else ""
+        return f"{_NOTHING}: {where} looked at what was changed, {looked[0]}.{mount}"
+    instead = " and ".join(f"`{one}`" for one in needs.lines)
+    seen = f"it looked at {needs.looked} of the {needs.files} files that line {line} copies"
+    return f"Put {instead} before {where}, and the rest in a COPY below it: {seen}."
 
 
 def _ignorable(step: ToldStep, causes: Sequence[MissCause]) -> tuple[str, ...]:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 from lamina.explain.advice import advice
+from lamina.explain.needed import Needs, unknown
+from lamina.explain.observed import Saw, saw
 from lamina.explain.story import Story, ToldStage, ToldStep
 from lamina.explain.table import Summary, own_causes, summary
 from lamina.explain.taxonomy import name_of
@@ -20,16 +22,19 @@ _SHARED_PARTS = ("env", "user", "directory", "network", "host", "hostname")
 
 
 class Dragged(Struct, frozen=True):
-    """A step that ran only because of another. `through` names the stage whose files it takes, if that is the way."""
+    """A step that ran only because of another. `through` names the stage whose files it takes, if that is the way;
+    `saw` what it looked at that is otherwise now, if it was observed."""
 
     step: ToldStep
     through: str = ""
+    saw: Saw | None = None
 
 
 class Fault(Struct, frozen=True):
     """A step that ran because of something of its own. `causes` are its own, the first is the one to tell; `name` is
     that one's entry in the taxonomy. `dragged` ran only because of it; `alike` ran for the same reason in the same way
-    (never built before, the same variable, and so on). `under` is a step above that ran for a cause of its own, so that
+    (never built before, the same variable, and so on); `spared` are steps below that were cached by observation, as
+    nothing that they looked at has changed. `under` is a step above that ran for a cause of its own, so that
     this one would have run anyway. `cures` are what would have avoided it, the most concrete first."""
 
     step: ToldStep
@@ -37,6 +42,7 @@ class Fault(Struct, frozen=True):
     name: str
     alike: tuple[ToldStep, ...] = ()
     dragged: tuple[Dragged, ...] = ()
+    spared: tuple[ToldStep, ...] = ()
     under: ToldStep | None = None
     cures: tuple[str, ...] = ()
 
@@ -69,19 +75,21 @@ class Narrative(Struct, frozen=True):
     fetched: tuple[str, ...] = ()
 
 
-def narrate(story: Story) -> Narrative:
-    """The causes of a build."""
+def narrate(story: Story, needs: Needs = unknown) -> Narrative:
+    """The causes of a build. `needs` tells what its observed steps needed, for advice."""
     faults: dict[str, _Open] = {}
     stages: dict[str, str] = {}  # label → address of the fault that made its files anew
     for stage in story.stages:
         if stage.base in stages:
             stages[stage.label] = stages[stage.base]
         for step in stage.steps:
+            if step.how == "observation" and stage.label in stages:
+                faults[stages[stage.label]].spared.append(step)
             if not step.causes:
                 continue
             origin, through = _blamed(step, stages, faults)
             if origin is not None:
-                origin.dragged.append(Dragged(step, through))
+                origin.dragged.append(Dragged(step, through, saw(story, step)))
                 stages[stage.label] = origin.step.address
                 faults[step.address] = origin
                 continue
@@ -93,7 +101,7 @@ def narrate(story: Story) -> Narrative:
             else:
                 faults[step.address] = _Open(step, own)
             stages[stage.label] = faults[step.address].step.address
-    found = [one.closed(story, faults) for one in dict.fromkeys(faults.values())]
+    found = [one.closed(story, faults, needs) for one in dict.fromkeys(faults.values())]
     fetched = tuple(stage.base for stage in story.stages if stage.base_outcome == "fetched")
     return Narrative(tuple(_ordered(found)), summary(story), fetched)
 
@@ -106,13 +114,15 @@ class _Open:
         self.causes = tuple(causes)
         self.alike: list[ToldStep] = []
         self.dragged: list[Dragged] = []
+        self.spared: list[ToldStep] = []
 
-    def closed(self, story: Story, faults: dict[str, _Open]) -> Fault:
+    def closed(self, story: Story, faults: dict[str, _Open], needs: Needs) -> Fault:
         above = next((faults[one.origin] for one in self.step.causes if one.origin in faults), None)
         under = above.step if above is not None and above is not self else None
         dragged, alike = tuple(self.dragged), tuple(self.alike)
-        cures = advice(story, self.step, self.causes, [*alike, *(one.step for one in dragged)])
-        return Fault(self.step, self.causes, name_of(self.causes[0]), alike, dragged, under, cures)
+        cures = advice(story, self.step, self.causes, [*alike, *(one.step for one in dragged)], needs)
+        spared = tuple(self.spared)
+        return Fault(self.step, self.causes, name_of(self.causes[0]), alike, dragged, spared, under, cures)
 
 
 def _ordered(faults: Sequence[Fault]) -> Iterator[Fault]:

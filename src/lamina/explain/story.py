@@ -42,7 +42,7 @@ class ToldStep(Struct, frozen=True, omit_defaults=True):
     `seconds` is what it took in this build, in a forecast what it took the last time; `saved` what a cached step took
     when it ran. `size` is the bytes of its layer. `how` tells how a cached step was found. `causes` are those of a
     miss, the first is the one to tell. `behind`, `kept` and `possible` as in `Row`. `key` has the named inputs;
-    `diff_id` and `files` the layer that came of them, with and without times. `looked` as in `Hit`; `looks` names all
+    `diff_id` and `files` the layer that came of them, with and without times. `read` as in `Hit`; `looks` names all
     that an observed step looked at, see `keys.looks`.
     """
 
@@ -58,7 +58,7 @@ class ToldStep(Struct, frozen=True, omit_defaults=True):
     size: int = 0
     kept: bool = False
     possible: bool = False
-    looked: tuple[int, int] = (0, 0)
+    read: tuple[int, int] = (0, 0)
     looks: Digest | None = None
     key: CacheKey | None = None
     before: Before | None = None
@@ -122,9 +122,9 @@ def _step(result: StepResult) -> ToldStep:
         told = replace(told, looks=record.looks)
     if result.outcome == "cached":
         # A step that another build made while this one waited for it missed at first and was then taken.
-        how, looked = (decision.how, decision.looked) if isinstance(decision, Hit) else ("definition", (0, 0))
+        how, read = (decision.how, decision.read) if isinstance(decision, Hit) else ("definition", (0, 0))
         before = _before(record)
-        return replace(told, how=how, looked=looked, saved=record.seconds if record else 0.0, before=before)
+        return replace(told, how=how, read=read, saved=record.seconds if record else 0.0, before=before)
     if isinstance(decision, Unkeyed):
         return replace(told, behind=decision.behind, before=_before(decision.nearest), possible=True)
     if isinstance(decision, Miss):

@@ -22,7 +22,7 @@ class Row(Struct, frozen=True):
     """One instruction. `because` is the row text and line of the step that made this one rebuild; `cause` the first
     cause of its own; `more` how many further ones there are. `saved` is what a cached step took when it ran. `behind`
     names what an unknown step waits for, see `Unkeyed`; `kept` and `possible` as in `StepResult`; `how` tells how a
-    cached step was found, and `origin` where; `looked` as in `Hit`. `look` is what an observed step saw that is
+    cached step was found, and `origin` where; `read` as in `Hit`. `look` is what an observed step saw that is
     otherwise now."""
 
     stage: str
@@ -38,7 +38,7 @@ class Row(Struct, frozen=True):
     kept: bool = False
     possible: bool = False
     how: How | Literal[""] = ""
-    looked: tuple[int, int] = (0, 0)
+    read: tuple[int, int] = (0, 0)
     look: Look | None = None
     origin: Literal["", "store"] = ""
 
@@ -90,7 +90,7 @@ def _row(stage: str, step: ToldStep, known: dict[str, ToldStep]) -> Row:
         kept=step.kept,
         possible=step.possible,
         how=step.how,
-        looked=step.looked,
+        read=step.read,
         look=next((cause.look for cause in step.causes if cause.look is not None), None),
     )
     if step.outcome == "metadata":

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from lamina.keys.decide import MissCause
 from lamina.keys.facts import ChangeKind, FileChange, Sole
+from lamina.keys.looks import Look, LookKind
 from lamina.keys.schema import BASE, PARENT
 
 
@@ -32,6 +33,10 @@ _COPY = "FROM python:3.13\nCOPY . /app\nRUN pip install -r /app/requirements.txt
 
 def _files(change: FileChange, sole: Sole = "") -> MissCause:
     return MissCause("changed", "source .", "sha256:1…", "sha256:2…", (change,), total=1, sole=sole)
+
+
+def _look(path: str, kind: LookKind) -> MissCause:
+    return MissCause("parent", PARENT, origin="stage-0/2", look=Look(path, kind))
 
 
 def _value(part: str, before: str, after: str) -> MissCause:
@@ -216,6 +221,49 @@ ENTRIES: tuple[Entry, ...] = (
         "a file of the COPY was changed; the RUN is dragged along",
         MissCause("parent", PARENT, origin="stage-0/2"),
         "Put slow steps above those that change often.",
+    ),
+    Entry(
+        "observed-read",
+        "It read a file that is different",
+        "The step was observed (`--observe`): it looked at copied files, and one that it read has another content.",
+        _COPY,
+        "a dependency was added to `requirements.txt`",
+        _look("app/requirements.txt", "read"),
+    ),
+    Entry(
+        "observed-list",
+        "It listed a directory where names changed",
+        "The step was observed (`--observe`), and a directory that it listed has a new entry, has lost one, or has one "
+        "of another type. Listing is what `ls`, `find`, patterns (`*.py`) and Python's imports do.",
+        "FROM python:3.13\nCOPY . /app\nRUN python -m compileall /app/shop",
+        "`shop/new.py` was added",
+        _look("app/shop", "list"),
+        "Name the files instead of a pattern; or keep what comes and goes in a directory that the step does not list.",
+    ),
+    Entry(
+        "observed-entry",
+        "It looked at a path that is otherwise",
+        "The step was observed (`--observe`), and a path that it asked for by name is there now and was not, is gone, "
+        "or has another type, mode, owner, size or time.",
+        "FROM python:3.13\nCOPY . /app\nRUN if [ -e /app/setup.py ]; then pip install /app; fi",
+        "`setup.py` was added",
+        _look("app/setup.py", "entry"),
+    ),
+    Entry(
+        "observed-link",
+        "It followed a link that points elsewhere",
+        "The step was observed (`--observe`), and a symbolic link that it followed or read has another target.",
+        "FROM debian\nCOPY . /app\nRUN make -C /app/current",
+        "`current` was made to point to the next version",
+        _look("app/current", "link"),
+    ),
+    Entry(
+        "observed-xattrs",
+        "It looked at extended attributes that differ",
+        "The step was observed (`--observe`), and a path has other extended attributes than those that it asked for.",
+        "FROM debian\nCOPY . /app\nRUN getcap -r /app",
+        "`setcap` was run on a file",
+        _look("app/ping", "xattrs"),
     ),
     Entry(
         "first-build",
@@ -429,6 +477,8 @@ _CHANGES: dict[ChangeKind, str] = {
 
 def name_of(cause: MissCause) -> str:
     """The name of a cause's entry; every cause has one."""
+    if cause.look is not None:
+        return f"observed-{cause.look.kind}"
     if cause.kind in _KINDS:
         return _KINDS[cause.kind]
     family = cause.part.partition(" ")[0]

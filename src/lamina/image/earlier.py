@@ -28,7 +28,7 @@ class EarlierLayer:
         self._contents = earlier.contents
         self.keeps_times = earlier.times
         self._root = os.open(earlier.layer, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._path = ""
+        self._path: str | None = None
         self._directory: int | None = None
         #: Inodes that have a name in the new layer. A second one would join what are two files now.
         self._shared: set[int] = set()
@@ -105,7 +105,7 @@ class EarlierLayer:
         return self._contents.get(path) == record.content
 
     def _enter(self, path: str) -> int | None:
-        if self._directory is None or path != self._path:
+        if path != self._path:
             self._leave()
             self._path, self._directory = path, self._open(path)
         return self._directory

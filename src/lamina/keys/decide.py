@@ -40,12 +40,12 @@ class MissCause(Struct, frozen=True):
 
 
 class Hit(Struct, frozen=True, tag="hit"):
-    """The step's result exists. `how`: by the definition key, by the parent's content, or because the step `looked` at
-    nothing that differs: so many paths in layers of so many copied files."""
+    """The step's result exists. `how`: by the definition key, by the parent's content, or because the step looked at
+    nothing that differs: it had `read` so many of so many copied files."""
 
     record: CacheRecord
     how: How
-    looked: tuple[int, int] = (0, 0)
+    read: tuple[int, int] = (0, 0)
 
 
 class Miss(Struct, frozen=True, tag="miss"):

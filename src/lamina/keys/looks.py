@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from typing import Literal
 
@@ -17,6 +18,8 @@ LookKind = Literal["entry", "list", "read", "link", "xattrs"]
 
 #: Bytes of one answer: a digest that nobody can meet by chance, and short, because there are many.
 ANSWER = 16
+#: The answer to an `entry` look for a path that a layer does not have (`image.answers` gives all answers).
+NOT_THERE = hashlib.sha256(b"entry absent").digest()[:ANSWER]
 
 
 #: What a step stands on: diff IDs, lowest first, each with whether a COPY or ADD made that layer.
@@ -47,9 +50,9 @@ class Observations(Struct, frozen=True):
     seen: tuple[SeenLayer, ...]
 
     @property
-    def looked(self) -> int:
-        """How many files were looked at: read, or asked for by name."""
-        return len({(number, look.path) for number, layer in enumerate(self.seen) for look in layer.looks})
+    def read(self) -> int:
+        """How many files were read, wholly or in part."""
+        return sum(look.kind == "read" for layer in self.seen for look in layer.looks)
 
     @property
     def files(self) -> int:

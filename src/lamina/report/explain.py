@@ -13,8 +13,9 @@ from lamina.explain.table import own_causes
 from lamina.keys.decide import MissCause
 from lamina.keys.facts import FileChange
 from lamina.keys.record import KeyPart
-from lamina.report.causes import file_phrase, phrase
+from lamina.report.causes import file_phrase, look_phrase, phrase
 from lamina.report.context import visible
+from lamina.report.explain_observed import read_phrase, saw_phrase
 from lamina.report.words import age, columns, duration, size
 
 #: So many files of a cause, and so many steps that were dragged along, are told unless all are asked for.
@@ -74,11 +75,15 @@ def fault_lines(fault: Fault, story: Story, *, whole: bool = False, also: bool =
         lines.append(f"It dragged along {_count(len(fault.dragged), 'step')}, in which nothing else had changed:")
         lines += _steps(fault.dragged, whole)
     lines.append(_cost(fault))
+    if fault.spared:
+        lines += _spared(fault.spared, whole)
     return lines + list(map(_cure, fault.cures))
 
 
 def reason(cause: MissCause) -> str:
     """The cause as the end of a sentence, with a full stop."""
+    if cause.look is not None:
+        return f"{visible(look_phrase(cause.look))}."
     match cause.kind:
         case "first_build":
             return "it was never built before here: there is nothing to compare it with."
@@ -118,15 +123,16 @@ def step_lines(
     if step.outcome == "metadata":
         return [*lines, "  makes no layer: it is done anew in each build, and takes no time."]
     if step.outcome == "cached":
-        lines.append(f"  was cached: {_HOW.get(step.how, 'the same step was run before')}.")
+        told = read_phrase(step) if step.how == "observation" else _HOW.get(step.how, "the same step was run before")
+        lines.append(f"  was cached: {told}.")
         if maker is not None:
             lines.append(
                 f"  Its layer ({size(step.size)}) was made by build {maker.build}, {age(now - maker.created)}."
             )
         lines.append(f"  That saved {duration(step.saved)}.")
     else:
-        told, cures = _ran(step, narrative, story, whole)
-        lines += [*told, f"  It took {_seconds_and_size(step)}{_last_time(step.before)}."]
+        ran, cures = _ran(step, narrative, story, whole)
+        lines += [*ran, f"  It took {_seconds_and_size(step)}{_last_time(step.before)}."]
         lines += map(_cure, cures)
     return lines + (key_lines(step) if whole else [])
 
@@ -157,10 +163,13 @@ def _ran(step: ToldStep, narrative: Narrative, story: Story, whole: bool) -> tup
     fault = next((one for one in narrative.faults if step in one.steps), None)
     own = own_causes(step)
     if fault is not None and any(one.step == step for one in fault.dragged):
-        through = next(one.through for one in fault.dragged if one.step == step)
-        way = f", whose stage {visible(through)} it takes files from" if through else ""
+        one = next(one for one in fault.dragged if one.step == step)
+        way = f", whose stage {visible(one.through)} it takes files from" if one.through else ""
         lines = ["  ran only because of a step above it; nothing else of it had changed."]
-        lines.append(f"  That step is line {fault.step.span.line}, {_text(fault.step)}{way},")
+        if one.saw is not None:
+            lines = [f"  ran because it {saw_phrase(one.saw)}; nothing else of it had changed."]
+        which = "That step is" if one.saw is None else "The step above it is"
+        lines.append(f"  {which} line {fault.step.span.line}, {_text(fault.step)}{way},")
         lines.append(f"  which ran because {reason(fault.causes[0])}")
         return lines + cause_lines(fault.causes, whole=whole), fault.cures
     verb = "failed; it ran" if step.outcome == "failed" else "ran"
@@ -231,8 +240,23 @@ def _steps(steps: Sequence[Dragged], whole: bool) -> list[str]:
     return lines
 
 
+def _spared(steps: Sequence[ToldStep], whole: bool) -> list[str]:
+    """The steps that were cached by observation, with what that saved."""
+    saved = duration(sum(step.saved for step in steps))
+    they, them = ("they", "steps") if len(steps) > 1 else ("it", "step")
+    lines = [f"{len(steps)} {them} below stayed cached, since nothing that {they} looked at has changed: {saved} saved."]
+    shown = steps if whole else steps[:_FEW]
+    rows = [
+        (f"    line {one.span.line}", _text(one), duration(one.saved), f"read {one.read[0]} of {one.read[1]} files")
+        for one in shown
+    ]
+    lines += columns(rows, 2)
+    return lines + ([f"    and {len(steps) - len(shown)} more (--all)"] if len(steps) > len(shown) else [])
+
+
 def _remark(one: Dragged) -> str:
     told = [f"takes files of stage {visible(one.through)}"] if one.through else []
+    told += [saw_phrase(one.saw)] if one.saw is not None else []
     told += ["came out as before"] if one.step.kept else []
     told += ["failed"] if one.step.outcome == "failed" else []
     return "; ".join(told)

@@ -9,11 +9,14 @@ from typing import Any
 from msgspec import to_builtins
 
 from lamina.explain.against import Against, Difference
-from lamina.explain.narrative import Fault, Narrative
+from lamina.explain.narrative import Dragged, Fault, Narrative
+from lamina.explain.needed import Needed
+from lamina.explain.observed import SeenCopy
 from lamina.explain.story import Story, ToldStep
 from lamina.explain.table import Summary
 from lamina.explain.taxonomy import name_of
 from lamina.keys.decide import MissCause
+from lamina.keys.looks import ANSWER, NOT_THERE
 from lamina.store.builds import Build
 
 
@@ -50,6 +53,28 @@ def comparison(before: Build, after: Build, found: Against) -> str:
     )
 
 
+def observed(
+    build: Build, names: Sequence[str], seen: Sequence[tuple[ToldStep, Sequence[tuple[SeenCopy, Needed | None]]]]
+) -> str:
+    """What the observed steps of a build looked at."""
+    steps = [{**_placed(step), "layers": [_layer(one, needed) for one, needed in layers]} for step, layers in seen]
+    return _dumped({"build": _build(build, names, None), "steps": steps})
+
+
+def _layer(one: SeenCopy, needed: Needed | None) -> dict[str, Any]:
+    looks = []
+    for number, look in enumerate(one.seen.looks):
+        there = one.seen.answers[number * ANSWER : (number + 1) * ANSWER] != NOT_THERE
+        looks.append({"path": f"/{look.path}", "kind": look.kind, "there": there})
+    return {
+        "copy": _place(one.copy),
+        "destination": f"/{one.top}",
+        "files": one.seen.files,
+        "looks": looks,
+        "needed": None if needed is None else list(needed.lines),
+    }
+
+
 def _build(build: Build, names: Sequence[str], counted: Summary | None) -> dict[str, Any]:
     told = to_builtins(build)
     del told["facts"]
@@ -63,14 +88,19 @@ def _fault(fault: Fault) -> dict[str, Any]:
         "line": fault.step.span.line,
         "inputs": [_cause(cause) for cause in fault.causes],
         "alike": [step.address for step in fault.alike],
-        "dragged": [
-            {"step": one.step.address, "line": one.step.span.line, "through": one.through} for one in fault.dragged
-        ],
+        "dragged": [_dragged(one) for one in fault.dragged],
+        "spared": [step.address for step in fault.spared],
         "seconds": fault.seconds,
         "last_seconds": fault.last_time,
         "size": fault.size,
         "cures": list(fault.cures),
     }
+
+
+def _dragged(one: Dragged) -> dict[str, Any]:
+    saw = one.saw
+    told = None if saw is None else {**to_builtins(saw.look), "change": to_builtins(saw.change)}
+    return {"step": one.step.address, "line": one.step.span.line, "through": one.through, "saw": told}
 
 
 def _step(step: ToldStep, stage: str, narrative: Narrative) -> dict[str, Any]:
@@ -82,6 +112,8 @@ def _step(step: ToldStep, stage: str, narrative: Narrative) -> dict[str, Any]:
         "text": step.text,
         "outcome": step.outcome,
         "how": step.how,
+        "read": list(step.read),
+        "observed": step.looks is not None,
         "kept": step.kept,
         "seconds": step.seconds,
         "saved": step.saved,
@@ -108,7 +140,11 @@ def _difference(one: Difference) -> dict[str, Any]:
 
 
 def _place(step: ToldStep | None) -> dict[str, Any] | None:
-    return None if step is None else {"step": step.address, "line": step.span.line, "text": step.text}
+    return None if step is None else _placed(step)
+
+
+def _placed(step: ToldStep) -> dict[str, Any]:
+    return {"step": step.address, "line": step.span.line, "text": step.text}
 
 
 def _dumped(fields: dict[str, Any]) -> str:

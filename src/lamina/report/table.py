@@ -58,8 +58,8 @@ def _reason(row: Row) -> str:
     if row.behind:
         return f"cached if the files of {' and '.join(row.behind)} come out the same"
     if row.how == "observation":
-        looked, files = row.looked
-        return f"looked at {looked} of {files} copied files and folders, none of them changed"
+        read, files = row.read
+        return f"read {read} of {files} copied files; nothing that it looked at changed"
     return phrase(row.cause, row.more) if row.cause else ""
 
 

@@ -7,6 +7,7 @@ long as the watch: layers do not change, so what may be forgotten is bounded by 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from array import array
@@ -125,8 +126,13 @@ class Tree:
         return os.readlink(self._names[node], dir_fd=self.directory(self._parents[node]))
 
     def attribute(self, node: int, name: bytes) -> bytes:
-        """An extended attribute. Overlayfs asks for its own marks of all that it looks up, which therefore belong to an
-        entry."""
+        """An extended attribute. Raises OSError with ENODATA.
+
+        Overlayfs asks for its own marks of all that it looks up, which therefore belong to an entry; for `metacopy` of
+        each regular file, which no layer has that lamina made.
+        """
+        if name.endswith(b".overlay.metacopy"):
+            raise OSError(errno.ENODATA, "")
         if not name.startswith((b"trusted.overlay.", b"user.overlay.")):
             self.kinds[node] |= XATTRS
         return os.getxattr(self._real(node), name, follow_symlinks=False)

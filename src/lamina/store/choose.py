@@ -33,13 +33,14 @@ def worth(seconds: float, unused: float) -> float:
 
 
 def facts_of(record: CacheRecord) -> set[Digest]:
-    """The lists of files that a record names."""
-    return {part.files for part in record.key.parts if part.files is not None}
+    """The lists of files and the observations that a record names."""
+    named = {part.files for part in record.key.parts if part.files is not None}
+    return named if record.looks is None else {*named, record.looks}
 
 
 class Weights(Struct, frozen=True):
     """Bytes on the disk: of layers by number, of compressed layers by diff ID and digest (without those that an image
-    holds anyway), and of lists of files. `held` are lists that something else than a record keeps."""
+    holds anyway), and of lists of files and observations. `held` are lists that something else than a record keeps."""
 
     layers: Mapping[int, int]
     blobs: Mapping[str, Mapping[Digest, int]]

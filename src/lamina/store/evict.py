@@ -27,7 +27,7 @@ def evict(store: Parts, needed: int) -> None:
             weights = Weights(
                 layers={row.layer: max(0, row.disk) for row in rows},
                 blobs=blobs_of_layers(store, held),
-                facts=dict(files_of(store.layout.facts)),
+                facts=dict(files_of(store.layout.facts)) | dict(files_of(store.layout.looks)),
                 held=facts,
             )
             forest = Forest(rows, entries, weights, keep=held.chains, now=time.time())
@@ -38,7 +38,7 @@ def evict(store: Parts, needed: int) -> None:
                 store, images, [record for number, _, record in entries if number not in gone], touched, facts=facts
             )
             named = {digest for number, _, record in entries if number in gone for digest in facts_of(record)}
-            # Of the lists of files only those of steps that go: another thread may be about to name one.
+            # Of lists of files and observations only those of steps that go: another thread may be about to name one.
             lost = find_lost(store, kept, named)
             store.images.forget_nameless(keep=touched)
             layers = delete_rows(store, lost, forest.dropped)

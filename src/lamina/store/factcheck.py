@@ -1,24 +1,28 @@
-"""Recomputing the lists of files in `facts/`: each must have the tree digest that its name says.
+"""Recomputing what was kept about files: each list in `facts/` must have the tree digest that its name says, and what
+steps looked at (`looks/`) the digest of its bytes.
 
-The files are read here, not through `Facts`, which deletes what is damaged as soon as it sees it.
+The files are read here, not through `Facts` and its like, which delete what is damaged as soon as they see it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from lamina.digest import Digest
+from lamina.digest import Digest, digest_of
 from lamina.keys.filetree import tree_digest
 from lamina.store import columns, packed
 from lamina.store.failures import explained
+
+_HEX = re.compile(r"[0-9a-f]{64}\Z")
 
 
 def check_facts(directory: Path) -> Iterator[tuple[str, str]]:
     """The damaged files of a directory of lists: name, and what is wrong. One list, and the one that it is a difference
     to, are in memory at a time."""
-    with explained(directory):
-        names = sorted(path.name for path in directory.iterdir())
+    names = _names(directory)
     bases = _Bases(directory)
     # Differences to one list follow each other, so that it is unpacked once.
     for _, name in sorted((bases.of(name) or "", name) for name in names):
@@ -30,6 +34,31 @@ def check_facts(directory: Path) -> Iterator[tuple[str, str]]:
             problem = f"it cannot be read: {error.strerror}"
         if problem:
             yield name, problem
+
+
+def check_looks(directory: Path) -> Iterator[tuple[str, str]]:
+    """The damaged files of a directory of observations, which need not be there."""
+    for name in _names(directory):
+        try:
+            found = digest_of(packed.unpack((directory / name).read_bytes()))
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            yield name, f"it cannot be read: {error}"
+            continue
+        if found != "sha256:" + name:
+            yield name, f"its content is {found}"
+
+
+def _names(directory: Path) -> list[str]:
+    with explained(directory), suppress(FileNotFoundError):
+        return sorted(path.name for path in directory.iterdir() if is_hex(path.name))
+    return []
+
+
+def is_hex(name: str) -> bool:
+    """Whether a file is named after a digest: nothing else there is the store's."""
+    return _HEX.match(name) is not None
 
 
 class _Bases:

@@ -6,7 +6,6 @@ nothing damaged is ever served. The records of a layer that goes stay, so that a
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,7 +20,7 @@ from lamina.keys.record import CacheRecord
 from lamina.oci.config import decode_config
 from lamina.store.blobs import file_digest
 from lamina.store.codec import decode
-from lamina.store.factcheck import check_facts
+from lamina.store.factcheck import check_facts, check_looks, is_hex
 from lamina.store.failures import explained
 from lamina.store.images import Image
 from lamina.store.index import Index
@@ -36,15 +35,14 @@ ProblemKind = Literal[
     "parent-missing",
     "record-damaged",
     "facts-damaged",
+    "looks-damaged",
     "image-incomplete",
 ]
 
-_HEX = re.compile(r"[0-9a-f]{64}\Z")
-
 
 class Problem(Struct, frozen=True):
-    """One finding: what is concerned (a digest, chain ID, file name or row) and what is wrong with it. `serious` is
-    False for what is no damage to the disk's content, such as a layer whose parent is gone."""
+    """One finding: what is concerned (a digest, chain ID, file name, or the number of a row) and what is wrong with it.
+    `serious` is False for what is no damage to the disk's content, such as a layer whose parent is gone."""
 
     kind: ProblemKind
     subject: str
@@ -85,15 +83,12 @@ def repair(store: Store, problems: tuple[Problem, ...]) -> None:
                     for (layer,) in store.index.read("SELECT layer FROM snapshots WHERE chain = ?", problem.subject):
                         store.snapshots.discard_layer(layer, records=False)
                 case "facts-damaged":
-                    _delete_facts(store, problem.subject)
-                case "image-incomplete":
-                    _forget_image(store, problem.subject)
+                    store.facts.delete(Digest("sha256:" + problem.subject))
+                case "looks-damaged":
+                    (store.layout.looks / problem.subject).unlink(missing_ok=True)
         _delete_rows(store, {problem.subject for problem in problems if problem.kind == "record-damaged"})
-
-
-def _delete_facts(store: Store, name: str) -> None:
-    if _HEX.match(name):
-        store.facts.delete(Digest("sha256:" + name))
+        for problem in _check_images(store, store.snapshots.rows()):  # also those that became so just now
+            _forget_image(store, problem.subject)
 
 
 def _forget_image(store: Store, image: str) -> None:
@@ -131,7 +126,7 @@ def _check_index(store: Store, sound_rows: int) -> Iterator[Problem]:
 
 def _check_blobs(store: Store) -> Iterator[Problem]:
     with explained(store.layout.blobs):
-        names = sorted(path.name for path in store.layout.blobs.iterdir() if _HEX.match(path.name))
+        names = sorted(path.name for path in store.layout.blobs.iterdir() if is_hex(path.name))
     for name in names:
         try:
             found = file_digest(store.layout.blobs / name)
@@ -177,7 +172,8 @@ def _verified(directory: Path, verify: Verify) -> str:
 
 def _check_records(store: Store) -> Iterator[Problem]:
     """Each row's checksum, and that its columns, by which it is found, say what the record says."""
-    columns = 'id, key, content_key, result, data, "check"'
+    # As bytes, whatever they are now: text that is no UTF-8 would end the whole look.
+    columns = 'id, key, content_key, result, CAST(data AS BLOB), "check"'
     for (number,) in store.index.read("SELECT id FROM records ORDER BY id"):
         for row in store.index.read(f"SELECT {columns} FROM records WHERE id = ?", number):
             problem = _record_problem(*row[1:])
@@ -200,6 +196,8 @@ def _record_problem(key: str, content_key: str, result: str | None, data: bytes,
 def _check_facts(store: Store) -> Iterator[Problem]:
     for name, detail in check_facts(store.layout.facts):
         yield Problem("facts-damaged", name, detail)
+    for name, detail in check_looks(store.layout.looks):
+        yield Problem("looks-damaged", name, detail)
 
 
 def _check_images(store: Store, rows: list[Row]) -> Iterator[Problem]:

@@ -116,7 +116,7 @@ class _Plan:
         self._split = self._sizes.split()
         #: Layer directories that no row names.
         self._orphans = self._split.keys() - self._layers.values()
-        self._facts = dict(files_of(store.layout.facts))
+        self._facts = dict(files_of(store.layout.facts)) | dict(files_of(store.layout.looks))
         # --- what goes by its age alone
         self._cutoff = -math.inf if wanted.older_than is None or wanted.narrow else wanted.older_than
         self._gone, self._kept = self._choose_builds()
@@ -214,7 +214,7 @@ class _Plan:
         return find_lost(self._store, mark(self._store, self._named, records, facts=facts))
 
     def _bytes(self, lost: Lost) -> int:
-        files = sum(lost.blobs.values()) + sum(lost.facts.values())
+        files = sum(sum(sizes.values()) for sizes in (lost.blobs, lost.facts, lost.looks))
         return self._sizes.freed(self._names(lost)) + files + sum(map(self._log_bytes, self._gone)) + self._beside
 
     def _names(self, lost: Lost) -> set[str]:

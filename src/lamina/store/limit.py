@@ -3,10 +3,10 @@
 A limit that somebody named (`build --max-size`, else `lamina cache limit SIZE`) is hard: what does not fit is not kept.
 Without one it is `auto`: so much that the disk keeps a reserve, and never less than `FLOOR`; that one only makes room.
 
-What the store takes is known without a walk: layers and blobs by sums in the index; the index, facts and logs by
-`stat`. Files that layers share by hard links count for the one that brought them; what such a layer leaves to others
-when it goes is in the counter `carried`. All else (cache mounts, downloads, memos) is in the counter `elsewhere`, as it
-was at the end of the last command that wrote.
+What the store takes is known without a walk: layers and blobs by sums in the index; the index, facts, observations and
+logs by `stat`. Files that layers share by hard links count for the one that brought them; what such a layer leaves to
+others when it goes is in the counter `carried`. All else (cache mounts, downloads, memos) is in the counter
+`elsewhere`, as it was at the end of the last command that wrote.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Limit:
         self._locks = locks
         self._max_size = max_size
         self._setting: int | str | None = None
-        self._flat = [_Flat(layout.facts), _Flat(layout.logs)]
+        self._flat = [_Flat(layout.facts), _Flat(layout.looks), _Flat(layout.logs)]
         self._guard = threading.Lock()
         self._tired = False
         self.make_room: Callable[[int], None] = lambda needed: None
@@ -200,7 +200,10 @@ class _Flat:
 
     def size(self) -> int:
         with explained(self._directory):
-            names = os.listdir(self._directory)
+            try:
+                names = os.listdir(self._directory)
+            except FileNotFoundError:  # it is made when the first file comes
+                return 0
         known = self._first
         sizes = {
             name: known[name] if known is not None and name in known else _blocks(self._directory / name)
@@ -233,8 +236,10 @@ def recount(layout: Layout, index: Index, layers: int) -> None:
 
 
 def elsewhere_paths(layout: Layout) -> list[Path]:
-    """What of the root is neither layers, blobs, facts, logs, index nor work in progress."""
-    counted = {layout.layers.name, layout.blobs.parent.name, layout.facts.name, layout.logs.name, layout.tmp.name}
+    """What of the root is neither layers, blobs, facts, observations, logs, index nor work in progress."""
+    counted = {
+        path.name for path in (layout.layers, layout.blobs.parent, layout.facts, layout.looks, layout.logs, layout.tmp)
+    }
     with explained(layout.root):
         names = sorted(os.listdir(layout.root))
     return [layout.root / name for name in names if name not in counted and not name.startswith(layout.index.name)]

@@ -21,6 +21,7 @@ class Marks(Struct):
     chains: set[ChainID] = field(default_factory=set)
     blobs: set[Digest] = field(default_factory=set)
     facts: set[Digest] = field(default_factory=set)
+    looks: set[Digest] = field(default_factory=set)
 
 
 def mark(
@@ -41,6 +42,8 @@ def mark(
             if chain is not None:
                 marks.chains.add(chain)
         marks.facts.update(part.files for part in record.key.parts if part.files is not None)
+        if record.looks is not None:
+            marks.looks.add(record.looks)
     marks.facts = store.facts.closure(marks.facts)
     diff_ids = _mark_parents(store, marks, touched)
     for diff_id, digest in store.index.read("SELECT diff_id, digest FROM layer_blobs"):

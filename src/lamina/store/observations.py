@@ -101,8 +101,10 @@ class KeptObservations:
 
 
 def to_bytes(observations: Observations) -> bytes:
-    """The observations as MessagePack: equal ones give equal bytes. Raises ValueError for looks that are not sorted, that
-    are there twice, or that have no answer."""
+    """The observations as MessagePack: equal ones give equal bytes.
+
+    Raises ValueError for looks that are not sorted, that are there twice, or that have no answer.
+    """
     return msgspec.msgpack.encode([_to_columns(layer) for layer in observations.seen])
 
 

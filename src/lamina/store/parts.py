@@ -13,6 +13,7 @@ from lamina.store.layerblobs import LayerBlobs
 from lamina.store.layout import FileLock, Layout
 from lamina.store.limit import Limit
 from lamina.store.locks import NamedLocks
+from lamina.store.observations import KeptObservations
 from lamina.store.records import Records
 from lamina.store.session import Session
 from lamina.store.snapshots import Snapshots, Verify
@@ -35,6 +36,7 @@ class Parts:
         self.snapshots = Snapshots(layout, self.index, self.session, self.boot, verify, self.touched, self.limit)
         self.records = Records(self.index, self.snapshots)
         self.facts = Facts(layout, self.session, self.index)
+        self.observations = KeptObservations(layout, self.session)
         self.layer_blobs = LayerBlobs(self.index, self.blobs)
         self.images = Images(self.index)
         self.builds = Builds(self.index)

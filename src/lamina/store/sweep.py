@@ -18,27 +18,38 @@ from lamina.store.snapshots import Row
 
 
 class Lost(Struct, frozen=True):
-    """What no mark keeps: numbers of layers, rows of chains, and blobs and lists of files with their bytes on disk."""
+    """What no mark keeps: numbers of layers, rows of chains; blobs, lists of files and observations with their bytes on
+    the disk."""
 
     layers: tuple[int, ...]
     rows: tuple[Row, ...]
     blobs: dict[Digest, int]
     facts: dict[Digest, int]
+    looks: dict[Digest, int]
 
 
 def find_lost(store: Parts, marks: Marks, facts: Collection[Digest] | None = None) -> Lost:
-    """What these marks do not keep; of the lists of files only those in `facts`, if given. Raises BuildFailure."""
+    """What these marks do not keep; of the lists of files and observations only those in `facts`, if given.
+
+    Raises BuildFailure.
+    """
     rows = store.snapshots.rows()
     kept = {row.layer for row in rows if row.chain in marks.chains}
-    candidates = dict(files_of(store.layout.facts))
-    if facts is not None:
-        candidates = {digest: size for digest, size in candidates.items() if digest in facts}
     return Lost(
         layers=tuple(sorted({row.layer for row in rows} - kept)),
         rows=tuple(row for row in rows if row.chain not in marks.chains),
         blobs={digest: size for digest, size in files_of(store.layout.blobs) if digest not in marks.blobs},
-        facts={digest: size for digest, size in candidates.items() if digest not in marks.facts},
+        facts=_unmarked(store.layout.facts, marks.facts, facts),
+        looks=_unmarked(store.layout.looks, marks.looks, facts),
     )
+
+
+def _unmarked(directory: Path, marked: Collection[Digest], among: Collection[Digest] | None) -> dict[Digest, int]:
+    return {
+        digest: size
+        for digest, size in files_of(directory)
+        if digest not in marked and (among is None or digest in among)
+    }
 
 
 def delete_rows(store: Parts, lost: Lost, records: Collection[int]) -> tuple[int, ...]:
@@ -74,6 +85,8 @@ def delete_files(store: Parts, lost: Lost, layers: Collection[int]) -> None:
         store.blobs.delete(digest)
     for digest in lost.facts:
         store.facts.delete(digest)
+    for digest in lost.looks:
+        store.observations.delete(digest)
 
 
 def blobs_of_layers(store: Parts, held: Marks) -> dict[str, dict[Digest, int]]:
@@ -87,7 +100,9 @@ def blobs_of_layers(store: Parts, held: Marks) -> dict[str, dict[Digest, int]]:
 
 
 def files_of(directory: Path) -> Iterator[tuple[Digest, int]]:
-    """The files of a directory whose names are digests, with their bytes on the disk."""
+    """The files of a directory whose names are digests, with their bytes on the disk; none if it is not there."""
+    if not directory.exists():
+        return
     with explained(directory), os.scandir(directory) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):

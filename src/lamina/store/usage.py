@@ -82,6 +82,7 @@ def usage(store: Parts, sizes: LayerSizes | None = None) -> Usage:
             Kind("layers", len(sizes.split()), sizes.total + _itself(layout.layers)),
             Kind("blobs", _count(layout.blobs), disk_bytes(layout.blobs.parent)),
             Kind("file lists", _count(layout.facts), disk_bytes(layout.facts)),
+            Kind("observations", len(store.observations.digests()), disk_bytes(layout.looks)),
             Kind("cache mounts", len(CacheMounts(layout.cache_mounts).folders()), disk_bytes(mounts) if mounts else 0),
             Kind("downloads", len(kept_downloads(layout)), disk_bytes(downloads) if downloads else 0),
             Kind("logs", _count(layout.logs), disk_bytes(layout.logs)),

@@ -384,6 +384,7 @@ class MemoryWorld(Struct, frozen=True):
             start=self._start,
             now=lambda: 1_600_000_000.0 + next(self.clock),
             peek=self._peek,
+            answers=self.layers.answers,
             version="0",
             contexts=self.contexts,
         )

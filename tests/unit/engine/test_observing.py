@@ -47,7 +47,7 @@ def test_a_step_that_looked_at_nothing_that_changed_keeps_its_layer() -> None:
     assert world.runner.ran == ["install", "compile"]
     assert changed.files(result)["app/code"] == b"2" and "ran/install" in changed.files(result)
     decision = result.stages[0].steps[1].decision
-    assert isinstance(decision, Hit) and decision.looked == (2, 2)
+    assert isinstance(decision, Hit) and decision.read == (1, 2)
     assert hows(changed.build(BAD, observe=True)) == ["definition"] * 3
     # And on from there: what was moved has its looks still.
     again = world_of({"lock": b"1", "code": b"3"}, world)

@@ -184,7 +184,7 @@ def test_no_difference_exactly_if_the_timeless_digests_are_equal(tmp_path: Path,
         kinds = [chance.randrange(7)] * 2 if number % 6 else [chance.randrange(7), chance.randrange(7)]
         for root, kind in zip(roots, kinds, strict=True):
             put(root, name, kind)
-    found = list(compare(*roots))
+    found = list(compare(roots[0], roots[1]))
     assert bool(found) == (diff(roots[0]).files != diff(roots[1]).files)
     assert len({each.path for each in found}) == len(found)
 
@@ -215,5 +215,5 @@ def test_many_files_take_no_memory(tmp_path: Path) -> None:
                 os.mknod(root / str(folder) / f"file-{number}", 0o100644)
     write_layer(roots[0], lambda data: None)  # what a walk of the same files takes anyway
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert list(compare(*roots)) == []
+    assert list(compare(roots[0], roots[1])) == []
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 4096  # KiB

@@ -148,7 +148,7 @@ def test_what_saves_least_for_its_bytes_goes_first(store: Store) -> None:
     large = a_step(store, "slow and large", size=1000, seconds=20.0, used=now)
     small = a_step(store, "slow and small", size=10, seconds=20.0, used=now)
     old = a_step(store, "very slow, long ago", size=10, seconds=100.0, used=now - 10 * WEEK)
-    order = []
+    order: list[str] = []
     for _ in range(4):
         before = kept(store)
         gc.prune(store, Wanted(max_size=total(store) - 1))

@@ -229,7 +229,7 @@ def test_auto_keeps_a_reserve_of_the_disk_but_not_below_its_floor(
     with Store.open(root) as store:
         for number in range(4):
             a_step(store, f"old {number}")
-    monkeypatch.setattr(limit.os, "statvfs", lambda path: Disk(100 * MB, 9 * MB))  # a disk as small as the test
+    monkeypatch.setattr(os, "statvfs", lambda path: Disk(100 * MB, 9 * MB))  # a disk as small as the test
     with Store.open(root) as store:
         a_step(store, "new")
         assert len(store.records.all()) == 5

@@ -73,7 +73,7 @@ def test_every_row_stays_and_layers_are_measured_when_somebody_asks(old: Path) -
 
 
 def test_the_tables_are_those_of_a_new_store(old: Path, tmp_path: Path) -> None:
-    def tables(root: Path) -> list[tuple[object, ...]]:
+    def tables(root: Path) -> list[object]:
         with Store.open(root) as store:
             names = store.index.read("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
             columns = [store.index.read(f"PRAGMA table_info({name})") for (name,) in names]
