@@ -329,6 +329,32 @@ class ObservationStore(Protocol):
         """None if they are not there (any more), or damaged."""
 
 
+# --- a cache that machines share --------------------------------------------------------------------------------------
+class SharedStep(Struct, frozen=True):
+    """A step that a shared cache has: the record as its builder wrote it, and the blob of its layer there."""
+
+    record: CacheRecord
+    layer: Descriptor
+
+
+class SharedCache(Protocol):
+    """Steps that other machines built. But for `bring` nothing here fails: a cache that does not answer has nothing."""
+
+    def find(self, keys: Sequence[Digest]) -> Mapping[Digest, SharedStep]:
+        """What is there under these definition and content keys, all asked for at once. What is given is consistent:
+        the record has that key, its key is the digest of its parts, and its result the chain of parent and layer."""
+
+    def bring(self, step: SharedStep, progress: Callable[[str, int, int | None], None]) -> None:
+        """Fetch, verify and unpack the layer of a step whose parent is in the store. Raises BuildFailure."""
+
+    def nearest(self, address: str) -> Sequence[CacheRecord]:
+        """Records that others wrote of the step with this address, to compare a missed key with; their lists of files
+        are in the fact store then."""
+
+    def offer(self, record: CacheRecord) -> None:
+        """Have a step of this store written to the cache some time, unless it is there."""
+
+
 # --- folders that outlive builds, and files from elsewhere -----------------------------------------------------------
 class CacheMounts(Protocol):
     """The folders behind `RUN --mount=type=cache`."""

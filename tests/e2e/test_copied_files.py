@@ -179,10 +179,10 @@ def test_under_observation_what_has_not_changed_keeps_its_times(
     assert now[code] == NEW * 10**9
     plain = checkout(lamina, tmp_path / "3", text, "2", NEW, "--no-cache", "--no-observe")
     assert times(plain, top).keys() == now.keys()
-    for path in now:
-        assert facts(after / path) == facts(plain / path)
-        if (plain / path).is_file():
-            assert (after / path).read_bytes() == (plain / path).read_bytes()
+    for name in now:
+        assert facts(after / name) == facts(plain / name)
+        if (plain / name).is_file():
+            assert (after / name).read_bytes() == (plain / name).read_bytes()
 
 
 def test_not_observed_every_file_has_the_time_of_its_checkout(lamina: Command, tmp_path: Path) -> None:

@@ -227,7 +227,8 @@ def _select(
             entry = seen.get(normpath(join("/", name, "..", entry.data.decode()))[1:], entry)
         below = [path for path in sorted(seen) if name == "." or path.startswith(f"{name}/")]
         top = name if parents else "." if entry.kind == "dir" else name.rpartition("/")[2]
-        chosen = [(top, name, entry)]
+        above = [name.rsplit("/", depth)[0] for depth in range(name.count("/"), 0, -1)] if parents else []
+        chosen = [(folder, folder, seen[folder]) for folder in above] + [(top, name, entry)]
         if entry.kind == "dir":
             strip = 0 if parents or name == "." else len(name) + 1
             chosen += [(path[strip:], path, seen[path]) for path in below]
@@ -236,7 +237,7 @@ def _select(
             for keyed, path, one in chosen
             if not any(fnmatchcase(path.rpartition("/")[2], rule.removeprefix("**/")) for rule in excluded)
         ]
-    return found
+    return list(dict.fromkeys(found)) if parents else found
 
 
 def _fits(path: Sequence[str], pattern: Sequence[str]) -> bool:

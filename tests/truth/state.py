@@ -68,7 +68,7 @@ class State:
 
     def identity(self) -> tuple[object, ...]:
         """Equal for states in which a build must give the same image."""
-        return (tuple(sorted(self.visible().items())), tuple(sorted(self.args.items())), self.base)
+        return (self.lines, tuple(sorted(self.visible().items())), tuple(sorted(self.args.items())), self.base)
 
     def __hash__(self) -> int:
         return hash(tuple((path, entry.data) for path, entry in sorted(self.files.items())))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from lamina.engine.identity import image_key
 from lamina.engine.inputs import reads
-from lamina.engine.job import Job, chain_of
+from lamina.engine.job import Job, SharedLost, chain_of
 from lamina.engine.request import BuildRequest, BuildResult
 from lamina.engine.resolve import job_of
 from lamina.engine.stage import StageWalk
@@ -17,6 +20,9 @@ from lamina.keys.outcome import StageResult
 from lamina.oci.config import decode_config, encode_config
 from lamina.plan.steps import Plan
 from lamina.ports import ImageEntry
+
+if TYPE_CHECKING:
+    from lamina.engine.sharing import Sharing
 
 
 def build(
@@ -43,9 +49,26 @@ def build(
         made = _made_before(job, started)
         if made is not None:
             return made
+    if world.shared is not None:
+        # Imported here: most builds have no shared cache.
+        from lamina.engine.sharing import Sharing
+
+        try:
+            return _build(job, started, ended, Sharing(world.shared))
+        except SharedLost as lost:
+            told = f"the build begins anew without the shared cache: {lost.failure.diagnostic.message}"
+            narrator.warning(replace(lost.failure.diagnostic, severity="warning", message=told))
+            job = Job(request, world, narrator, plan, job.images)
+    return _build(job, started, ended, None)
+
+
+def _build(
+    job: Job, started: float, ended: Callable[[Sequence[StageResult]], None], sharing: Sharing | None
+) -> BuildResult:
+    world = job.world
     walks: dict[int, StageWalk] = {}
-    for stage in plan.stages:
-        walks[stage.index] = StageWalk(stage, job, walks)
+    for stage in job.plan.stages:
+        walks[stage.index] = StageWalk(stage, job, walks, sharing)
     try:
         unfinished = [walk for walk in walks.values() if not walk.go(None)]
         if unfinished:
@@ -53,9 +76,18 @@ def build(
             from lamina.engine.schedule import run_stages
 
             run_stages(unfinished, job, world.start())
-        return _finish(job, walks, started)
-    finally:
+        if not job.request.lazy and walks[job.plan.target].lacks_layers():
+            if not unfinished:
+                world.start()
+            walks[job.plan.target].materialize()
+        result = _finish(job, walks, started)
+    except SharedLost:
+        raise  # this was not the end
+    except BaseException:
         ended([walk.result() for walk in walks.values()])
+        raise
+    ended([walk.result() for walk in walks.values()])
+    return result
 
 
 def _made_before(job: Job, started: float) -> BuildResult | None:

@@ -113,6 +113,8 @@ def candidates(job: Job, stage: Stage, step: Step, key: CacheKey | None = None) 
     """
     project = job.request.project
     found = job.world.index.nearest(address(stage.label, step), project, step.text)
+    if not found and job.world.shared is not None:
+        found = [replace(record, project=project) for record in job.world.shared.nearest(address(stage.label, step))]
     texts = job.texts(stage)
     return tuple(
         record

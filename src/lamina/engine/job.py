@@ -6,7 +6,7 @@ import threading
 
 from msgspec import Struct
 
-from lamina.diagnostics import Span
+from lamina.diagnostics import BuildFailure, Span
 from lamina.digest import ChainID, DiffID, Digest, chain_id, digest_of
 from lamina.engine.inputs import Inputs
 from lamina.engine.narrator import Narrator
@@ -22,6 +22,14 @@ from lamina.ports import BaseImage, Fetched
 
 class Canceled(Exception):
     """Another stage failed first, or the user interrupted: unwinds a walk without a message of its own."""
+
+
+class SharedLost(Exception):
+    """A layer that the shared cache promised could not be brought: the build begins anew without it."""
+
+    def __init__(self, failure: BuildFailure) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
 
 
 class Below(Struct, frozen=True):

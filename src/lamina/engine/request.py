@@ -25,7 +25,8 @@ class BuildRequest(Struct, frozen=True):
     /dev/shm) are for RUN. `step_epoch` is SOURCE_DATE_EPOCH as it is offered to RUN steps, in seconds. `fail_on_miss`:
     no step may run; `reuse`: an image that was built from the same inputs is taken as it is, whatever the cache has
     left of it. `observe`: note what RUN steps look at in copied layers, and keep the results of those that looked at
-    nothing that changed."""
+    nothing that changed. `lazy`: the image goes to a registry alone, so layers that only the shared cache has are left
+    there."""
 
     build: str
     dockerfile: bytes
@@ -49,6 +50,7 @@ class BuildRequest(Struct, frozen=True):
     fail_on_miss: bool = False
     reuse: bool = False
     observe: bool = False
+    lazy: bool = False
 
 
 class NotCached(BuildFailure):

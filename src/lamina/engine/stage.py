@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
 
@@ -28,11 +28,15 @@ from lamina.keys.record import CacheRecord
 from lamina.oci.config import ImageConfig, decode_config
 from lamina.plan.steps import CopyOp, ImageRef, MetaOp, RunOp, Scratch, Stage, StageRef, Step, origins
 
+if TYPE_CHECKING:
+    from lamina.engine.sharing import Sharing
+
 
 class StageWalk:
     """The state of one stage. `chain` is the stack so far (None: empty), `key` its definition key."""
 
-    def __init__(self, stage: Stage, job: Job, walks: dict[int, StageWalk]) -> None:
+    def __init__(self, stage: Stage, job: Job, walks: dict[int, StageWalk], sharing: Sharing | None = None) -> None:
+        self.sharing = sharing
         self.stage = stage
         self.job = job
         self.walks = walks
@@ -124,6 +128,16 @@ class StageWalk:
                 name = f"{self._prefix(f'1/{total}')} FROM {self.stage.base_text}"
                 self.job.fetch(self.job.images[image], name, self.stage.span)
                 self._base = "fetched"
+        if self.sharing is not None:
+            for step in self.results:
+                if step.record is not None and step.record.result is not None:
+                    self.sharing.bring(step.record.result, self.job)
+
+    def lacks_layers(self) -> bool:
+        """Whether layers of this stage are in the shared cache alone."""
+        base = self.stage.base
+        below = isinstance(base, StageRef) and self.walks[base.index].lacks_layers()
+        return below or (self.sharing is not None and any(map(self.sharing.is_away, self.results)))
 
     def _lacks(self, image: ImageRef) -> bool:
         chain = chain_of(decode_config(self.job.images[image].config_raw))
@@ -168,6 +182,8 @@ class StageWalk:
             self.missed = ""  # what follows stands on the same files as before
         elif any(cause.kind != "parent" for cause in decision.causes):
             self.missed = address(self.stage.label, step)
+        if self.sharing is not None:
+            self.sharing.cache.offer(record)
         return replace(self._apply(step, wanted, decision, record, "done", record.seconds), kept=kept)
 
     def _observed(self, step: Step, wanted: Keyed, miss: Miss, tools: Tools) -> Decision:
@@ -206,7 +222,26 @@ class StageWalk:
         return keyed(step, self.key, self.chain, self.stage.platform, inputs, self.job.request)
 
     def _decide(self, step: Step, wanted: Keyed) -> Decision:
-        return decide(self.job, self.stage, step, wanted, self.chain, self.missed)
+        decision = decide(self.job, self.stage, step, wanted, self.chain, self.missed)
+        if isinstance(decision, Hit) or self.sharing is None or self.job.forced(self.stage.label):
+            return decision
+        return self.sharing.look_up(wanted, self.chain, lambda: self._ahead(step, wanted)) or decision
+
+    def _ahead(self, step: Step, wanted: Keyed) -> list[Digest]:
+        """The definition keys of the steps below, as far as they are known before anything was built."""
+        keys: list[Digest] = []
+        parent = wanted.key.digest
+        for later in self.stage.steps[self.stage.steps.index(step) + 1 :]:
+            if isinstance(later.op, MetaOp):
+                continue
+            if not self._sources_ready(later, wait=False):
+                break
+            inputs = self._reading.inputs(later, None, self._name(later))
+            if inputs is None:
+                break
+            parent = keyed(later, parent, None, self.stage.platform, inputs, self.job.request).key.digest
+            keys.append(parent)
+        return keys
 
     def _apply(
         self, step: Step, wanted: Keyed, decision: Decision, record: CacheRecord, outcome: Outcome, seconds: float
@@ -214,7 +249,10 @@ class StageWalk:
         if outcome == "cached":
             narrator = self.job.narrator
             narrator.end(narrator.begin(self._name(step), step.span), "cached")
-            if isinstance(decision, Hit) and decision.how != "definition":
+            shared = isinstance(decision, Hit) and decision.origin == "shared"
+            if self.sharing is not None and not shared:
+                self.sharing.cache.offer(record)
+            if isinstance(decision, Hit) and decision.how != "definition" and not shared:
                 # The next build finds it by definition.
                 again = replace(record, key=wanted.key, address=address(self.stage.label, step))
                 self.job.world.index.add(replace(again, project=self.job.request.project))

@@ -22,6 +22,7 @@ from lamina.ports import (
     ObservationStore,
     Observer,
     Runner,
+    SharedCache,
     Snapshotter,
 )
 
@@ -37,8 +38,8 @@ class World(Struct, frozen=True):
     """The ports. `start` makes this process ready to write layers and gives the tools; it is called once, in the main
     thread, before any other thread exists, and only if some step has to run. `now` is seconds since the epoch.
     `peek` gives the bytes of a regular file of a layer's directory by its path there, if it is at most so many bytes
-    long; `answers` is that of `LayerIO` for a process that was not made ready, None where it cannot read. `contexts`
-    are the named build contexts that are trees, by name in lower case."""
+    long; `answers` is that of `LayerIO` for a process that was not made ready, None where it cannot read. `shared` is a
+    cache that machines share. `contexts` are the named build contexts that are trees, by name in lower case."""
 
     blobs: BlobStore
     snapshots: Snapshotter
@@ -57,4 +58,5 @@ class World(Struct, frozen=True):
     peek: Callable[[Path, str, int], bytes | None]
     answers: Callable[[Path, Sequence[Look], Mapping[str, str]], bytes | None]
     version: str
+    shared: SharedCache | None = None
     contexts: Mapping[str, ContextReader] = {}

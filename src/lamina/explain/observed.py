@@ -21,9 +21,8 @@ Sort = Literal["read", "listed", "followed", "attributes", "looked", "missing", 
 _SORTS: dict[str, Sort] = {"read": "read", "list": "listed", "link": "followed", "xattrs": "attributes"}
 #: What every process looks for in the root, so that it says nothing of a copy to `/`.
 _SYSTEM = frozenset(
-    ("bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32", "media", "mnt", "opt", "proc", "root")
-    + ("run", "sbin", "srv", "sys", "tmp", "usr", "var")
-)
+    ("bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32", "media", "mnt")
+) | frozenset(("opt", "proc", "root", "run", "sbin", "srv", "sys", "tmp", "usr", "var"))
 
 
 class SeenCopy(Struct, frozen=True):
@@ -100,11 +99,16 @@ def saw(story: Story, step: ToldStep) -> Saw | None:
     for copy in copies:
         found = _change(copy, look)
         if found is not None:
-            sight = Sight(_shown(look, destination(copy)), _SORTS.get(look.kind, "looked"))
+            sight = Sight(_shown(look, destination(copy)), sort_of(look))
             return Saw(look, sight, found[0], found[1] != look.path)
     tops = [destination(copy) for copy in copies]
     top = max((top for top in tops if _is_inside(look.path, top)), key=len, default="")
-    return Saw(look, Sight(_shown(look, top), _SORTS.get(look.kind, "looked")))
+    return Saw(look, Sight(_shown(look, top), sort_of(look)))
+
+
+def sort_of(look: Look) -> Sort:
+    """What was done, as far as a look by itself tells."""
+    return _SORTS.get(look.kind, "looked")
 
 
 def _copies(story: Story, stage: ToldStage, steps: tuple[ToldStep, ...]) -> list[ToldStep]:

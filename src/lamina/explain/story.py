@@ -51,6 +51,7 @@ class ToldStep(Struct, frozen=True, omit_defaults=True):
     span: Span
     outcome: Outcome | Literal["pending"]
     how: How | Literal[""] = ""
+    origin: Literal["", "store", "shared"] = ""
     causes: tuple[MissCause, ...] = ()
     behind: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -124,7 +125,8 @@ def _step(result: StepResult) -> ToldStep:
         # A step that another build made while this one waited for it missed at first and was then taken.
         how, read = (decision.how, decision.read) if isinstance(decision, Hit) else ("definition", (0, 0))
         before = _before(record)
-        return replace(told, how=how, read=read, saved=record.seconds if record else 0.0, before=before)
+        origin = decision.origin if isinstance(decision, Hit) else "store"
+        return replace(told, origin=origin, how=how, read=read, saved=record.seconds if record else 0.0, before=before)
     if isinstance(decision, Unkeyed):
         return replace(told, behind=decision.behind, before=_before(decision.nearest), possible=True)
     if isinstance(decision, Miss):

@@ -40,7 +40,7 @@ class Row(Struct, frozen=True):
     how: How | Literal[""] = ""
     read: tuple[int, int] = (0, 0)
     look: Look | None = None
-    origin: Literal["", "store"] = ""
+    origin: Literal["", "store", "shared"] = ""
 
 
 class Summary(Struct, frozen=True):
@@ -96,7 +96,7 @@ def _row(stage: str, step: ToldStep, known: dict[str, ToldStep]) -> Row:
     if step.outcome == "metadata":
         return row
     if step.outcome == "cached":
-        return replace(row, verdict="cached", origin="store")
+        return replace(row, verdict="cached", origin=step.origin or "store")
     if step.behind:
         return replace(row, verdict="unknown", behind=step.behind)
     own = own_causes(step)

@@ -41,11 +41,13 @@ class MissCause(Struct, frozen=True):
 
 class Hit(Struct, frozen=True, tag="hit"):
     """The step's result exists. `how`: by the definition key, by the parent's content, or because the step looked at
-    nothing that differs: it had `read` so many of so many copied files."""
+    nothing that differs: it had `read` so many of so many copied files. `origin`: it was in the store, or is in
+    the shared cache."""
 
     record: CacheRecord
     how: How
     read: tuple[int, int] = (0, 0)
+    origin: Literal["store", "shared"] = "store"
 
 
 class Miss(Struct, frozen=True, tag="miss"):

@@ -24,9 +24,8 @@ from lamina.registry.transport import Answer
 
 #: No manifest in use comes near this; distribution's own limit is 4 MiB.
 MAX_MANIFEST = 8 << 20
-_ACCEPT = ", ".join(
-    (mediatypes.OCI_INDEX, mediatypes.OCI_MANIFEST, mediatypes.DOCKER_INDEX, mediatypes.DOCKER_MANIFEST)
-)
+#: The manifests that lamina reads, as an `Accept` header.
+ACCEPT = ", ".join((mediatypes.OCI_INDEX, mediatypes.OCI_MANIFEST, mediatypes.DOCKER_INDEX, mediatypes.DOCKER_MANIFEST))
 _KNOWN_TYPES = mediatypes.INDEXES | mediatypes.MANIFESTS
 _SCHEMA_1 = re.compile(r"application/vnd\.docker\.distribution\.manifest\.v1\+(prettyjws|json)")
 #: A mirror is a short cut: it is not worth the patience that the registry itself gets.
@@ -50,12 +49,16 @@ class RegistryClient:
         """A manifest or index and its verified raw bytes: of `digest` if given, else of the reference."""
         raw, media_type = self._anywhere(reference, lambda place: self._fetch(place, reference, digest))
         try:
-            return decode_manifest(raw, media_type), raw
+            found = decode_manifest(raw, media_type)
         except ValueError as error:
             what = _named(reference, digest)
             if _SCHEMA_1.match(media_type) or (b'"schemaVersion"' in raw and b'"fsLayers"' in raw):
                 raise _too_old(reference.registry, what) from error
             raise malformed(reference.registry, what, str(error)) from error
+        if isinstance(found, Manifest):
+            blobs = (one.digest for one in (found.config, *found.layers))
+            self._session.sightings.note(reference.registry, reference.repository, blobs)
+        return found, raw
 
     @contextmanager
     def blob(self, reference: Reference, descriptor: Descriptor) -> Iterator[Iterator[bytes]]:
@@ -90,13 +93,13 @@ class RegistryClient:
         return ask(endpoint(self._session.settings, reference.registry))
 
     def _resolve_at(self, place: Endpoint, reference: Reference) -> Descriptor:
-        answer = self._send(place, "HEAD", reference, _manifest_path(reference, None), reference.familiar(), _ACCEPT)
+        answer = self._send(place, "HEAD", reference, _manifest_path(reference, None), reference.familiar(), ACCEPT)
         answer.discard()
         media_type = _media_type(answer)
         if answer.status == 200 and _SCHEMA_1.match(media_type):
             raise _too_old(place.host, reference.familiar())
         if answer.status == 200 and media_type in _KNOWN_TYPES and answer.length is not None:
-            found = _announced(answer)
+            found = announced(answer)
             if found is not None:
                 if reference.digest not in (None, found):
                     raise wrong_digest(place.host, reference.familiar(), str(reference.digest), found)
@@ -110,7 +113,7 @@ class RegistryClient:
         """A manifest's raw bytes, checked against every digest that is known of it, and its media type."""
         what = _named(reference, digest)
         with answered(place, what):
-            answer = self._send(place, "GET", reference, _manifest_path(reference, digest), what, _ACCEPT)
+            answer = self._send(place, "GET", reference, _manifest_path(reference, digest), what, ACCEPT)
             if answer.status == 404:
                 raise self._not_found(place, reference, digest, failure(place, what, answer))
             if answer.status != 200:
@@ -123,7 +126,7 @@ class RegistryClient:
                 hint=f"is {place.host} a registry, and {what} an image?",
             )  # fmt: skip
         found = digest_of(raw)
-        expected = digest or reference.digest or _announced(answer) or found
+        expected = digest or reference.digest or announced(answer) or found
         if found != expected:
             raise wrong_digest(place.host, what, expected, found)
         return raw, _media_type(answer)
@@ -184,7 +187,7 @@ def _media_type(answer: Answer) -> str:
     return answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
-def _announced(answer: Answer) -> Digest | None:
+def announced(answer: Answer) -> Digest | None:
     """The digest that the registry says a manifest has, None if it says none that lamina can check."""
     try:
         return parse_digest(answer.headers.get("Docker-Content-Digest", ""))

@@ -1,14 +1,15 @@
-"""Credentials where Docker keeps them: `config.json`, and the helper programs that it names.
+"""Credentials where others keep them: Docker's `config.json`, the helper programs that it names, and the `auth.json` of
+Podman and Skopeo, which has the same form.
 
-Rules: Docker's `config.json` reference (`auths`, `credHelpers`, `credsStore`) and docker-credential-helpers' protocol
-(`docker-credential-NAME get`, the server's name on standard input, JSON or an error text on standard output).
+Rules: Docker's `config.json` reference (`auths`, `credHelpers`, `credsStore`), containers-auth.json(5).
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import re
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,9 @@ import msgspec
 from msgspec import Struct, field
 
 from lamina.diagnostics import BuildFailure
+from lamina.registry import credential_helper
 
 _HUB = "https://index.docker.io/v1/"
-_HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
-_HELPER_SECONDS = 30.0
 
 
 class Credentials(Struct, frozen=True):
@@ -56,29 +56,53 @@ class DockerConfig(Struct, frozen=True, rename="camel"):
 
 
 class DockerCredentials:
-    """Looks credentials up in a `config.json`, which is read once, at the first question."""
+    """Looks credentials up in a `config.json`, then in the files `others`. Each registry is looked up once. Safe to use
+    from several threads."""
 
-    def __init__(self, config_file: Path | None) -> None:
-        self._file = config_file
-        self._config: DockerConfig | None = None
+    def __init__(self, config_file: Path | None, others: Sequence[Path] = ()) -> None:
+        self._files = (config_file, *others)
+        self._found: dict[str, Credentials | None] = {}
+        self._lock = threading.Lock()
 
     def lookup(self, registry: str) -> Credentials | None:
         """The credentials for `host[:port]`, None for anonymous access.
 
         Raises BuildFailure `registry-bad-config` (unreadable file) or `registry-credential-helper`.
         """
-        if self._config is None:
-            self._config = read_config(self._file)
-        config = self._config
-        names = server_names(registry)
-        helper = next((config.cred_helpers[name] for name in names if name in config.cred_helpers), config.creds_store)
-        if helper:
-            found = _ask_helper(helper, names[0], self._file)
-            if found is not None:
-                return found
-        by_name = {_host(key): entry for key, entry in reversed(config.auths.items())}
-        entry = next((config.auths[name] for name in names if name in config.auths), None)
-        return _decoded(entry or by_name.get(_host(names[0])), registry, self._file)
+        with self._lock:
+            if registry not in self._found:
+                found = (_find(file, registry) for file in self._files)
+                self._found[registry] = next((one for one in found if one is not None), None)
+            return self._found[registry]
+
+
+class FixedCredentials:
+    """The same credentials for every registry: to try them before they are kept."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+
+    def lookup(self, registry: str) -> Credentials | None:
+        return self._credentials
+
+
+def _find(file: Path | None, registry: str) -> Credentials | None:
+    config = read_config(file)
+    names = server_names(registry)
+    helper = helper_for(config, registry)
+    if helper:
+        found = _ask_helper(helper, names[0], file)
+        if found is not None:
+            return found
+    by_name = {_host(key): entry for key, entry in reversed(config.auths.items())}
+    entry = next((config.auths[name] for name in names if name in config.auths), None)
+    return _decoded(entry or by_name.get(_host(names[0])), registry, file)
+
+
+def helper_for(config: DockerConfig, registry: str) -> str:
+    """The name of the helper that keeps a registry's credentials; "" if the file itself does."""
+    names = server_names(registry)
+    return next((config.cred_helpers[name] for name in names if name in config.cred_helpers), config.creds_store)
 
 
 def server_names(registry: str) -> tuple[str, ...]:
@@ -98,10 +122,15 @@ def read_config(file: Path | None) -> DockerConfig:
         return DockerConfig()
     except OSError as error:
         raise _bad_config(file, error.strerror or "unreadable") from error
+    return parse_config(raw, file)[0]
+
+
+def parse_config(raw: bytes, file: Path) -> tuple[DockerConfig, dict[str, Any]]:
+    """A `config.json`: what lamina reads of it, and all of it. Raises BuildFailure `registry-bad-config`."""
     try:
-        loose: Any = msgspec.json.decode(raw) if raw.strip() else {}
-        known = {key: value for key, value in loose.items() if value is not None}
-        return msgspec.convert(known, DockerConfig)
+        whole: Any = msgspec.json.decode(raw) if raw.strip() else {}
+        known = {key: value for key, value in whole.items() if value is not None}
+        return msgspec.convert(known, DockerConfig), whole
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, AttributeError):
         # The decoder's words could quote the file, which holds secrets.
         raise _bad_config(file, "it is not JSON of the expected shape") from None
@@ -126,31 +155,11 @@ def _decoded(entry: _Auth | None, registry: str, file: Path | None) -> Credentia
 
 
 def _ask_helper(name: str, server: str, file: Path | None) -> Credentials | None:
-    import shutil
-    import subprocess
-
-    program = f"docker-credential-{name}"
-    path = shutil.which(program) if _HELPER_NAME.match(name) else None
-    if path is None:
-        raise _helper_failure(program, "it is not installed", file)
-    try:
-        run = subprocess.run([path, "get"], input=server.encode(), capture_output=True, timeout=_HELPER_SECONDS)
-    except subprocess.TimeoutExpired:
-        raise _helper_failure(program, f"no answer within {_HELPER_SECONDS:.0f} seconds", file) from None
-    except OSError as error:
-        raise _helper_failure(program, error.strerror or "it cannot be started", file) from error
-    if run.returncode != 0:
-        if b"credentials not found" in run.stdout + run.stderr:
-            return None
-        raise _helper_failure(program, f"exit status {run.returncode}", file)
-    try:
-        answer = msgspec.json.decode(run.stdout, type=dict[str, str])
-        username, secret = answer["Username"], answer["Secret"]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError):
-        raise _helper_failure(program, "it did not answer with Username and Secret", file) from None
-    if username == "<token>":
-        return Credentials(identity_token=secret)
-    return Credentials(username, secret) if username or secret else None
+    found = credential_helper.get(name, server, file)
+    if found is None or found == ("", ""):
+        return None
+    username, secret = found
+    return Credentials(identity_token=secret) if username == "<token>" else Credentials(username, secret)
 
 
 def _host(key: str) -> str:
@@ -161,8 +170,3 @@ def _host(key: str) -> str:
 def _bad_config(file: Path | None, cause: str) -> BuildFailure:
     hint = "mend the file, or remove it and run `lamina login` again"
     return BuildFailure("registry-bad-config", f"cannot read credentials from {file}", cause=cause, hint=hint)
-
-
-def _helper_failure(program: str, cause: str, file: Path | None) -> BuildFailure:
-    hint = f"mend or install {program}, or take it out of credHelpers and credsStore in {file}"
-    return BuildFailure("registry-credential-helper", f"{program} gives no credentials", cause=cause, hint=hint)

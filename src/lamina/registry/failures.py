@@ -15,12 +15,14 @@ Kind = Literal["unreachable", "timeout", "cut", "certificate", "address"]
 
 
 class TransportError(Exception):
-    """A request that brought no answer. Internal to the room: `unanswered` makes it a BuildFailure."""
+    """A request that brought no answer, or none but that it should be made again: then `retry_after` is what the
+    registry says about when. Internal to the room: `unanswered` makes it a BuildFailure."""
 
-    def __init__(self, kind: Kind, cause: str) -> None:
+    def __init__(self, kind: Kind, cause: str, retry_after: str | None = None) -> None:
         super().__init__(cause)
         self.kind: Kind = kind
         self.cause = cause
+        self.retry_after = retry_after
 
 
 def redacted(url: str) -> str:
@@ -41,8 +43,8 @@ def unanswered(host: str, what: str, error: TransportError) -> BuildFailure:
         case "certificate":
             reference, message = "registry-unreachable", f"no trusted connection to {host} for {what}"
             hint = (
-                "point SSL_CERT_FILE at the authority that signed its certificate, or name the registry insecure if it"
-                " speaks plain HTTP"
+                f"name the authority that signed its certificate, or say that it speaks plain HTTP: `ca = PATH` or"
+                f' `insecure = true` below [registry."{host}"] in ~/.config/lamina/config.toml'
             )
         case "address":
             reference, message = "registry-bad-response", f"{host} answers for {what} with an address that is refused"

@@ -10,7 +10,7 @@ from lamina.digest import Digest, digest_of
 from lamina.oci.descriptor import Descriptor
 from lamina.oci.reference import Reference
 from lamina.registry import tags
-from lamina.registry.client import MAX_MANIFEST
+from lamina.registry.client import ACCEPT, MAX_MANIFEST, announced
 from lamina.registry.download import wrong_digest
 from lamina.registry.failures import TransportError, unanswered
 from lamina.registry.session import Session, answered, failure, pull_scope
@@ -32,10 +32,25 @@ class RegistryPusher:
         with answered(place, what):
             path = f"/{reference.repository}/blobs/{digest}"
             answer = self._session.send(place, "HEAD", path, what=what, scopes=scopes)
-        if answer.status in (200, 404):
-            answer.discard()
-            return answer.status == 200
-        raise failure(place, what, answer)
+        if answer.status not in (200, 404):
+            raise failure(place, what, answer)
+        answer.discard()
+        if answer.status == 200:
+            self._session.sightings.note(reference.registry, reference.repository, (digest,))
+        return answer.status == 200
+
+    def tagged(self, reference: Reference) -> Digest | None:
+        """The digest of the manifest or index that the reference's tag (or digest) names now, None if there is none or
+        the registry does not say."""
+        place = endpoint(self._session.settings, reference.registry)
+        what, scopes = reference.familiar(), (pull_scope(reference.repository),)
+        path = f"/{reference.repository}/manifests/{reference.tag or reference.digest}"
+        with answered(place, what):
+            answer = self._session.send(place, "HEAD", path, what=what, scopes=scopes, headers={"Accept": ACCEPT})
+        if answer.status not in (200, 404):
+            raise failure(place, what, answer)
+        answer.discard()
+        return announced(answer) if answer.status == 200 else None
 
     def push_blob(
         self,
@@ -46,19 +61,52 @@ class RegistryPusher:
         mount_from: str | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> bool:
-        """Upload a blob, or have the registry take it over from its repository `mount_from` if it can.
+        """Upload a blob, or have the registry take it over from its repository `mount_from`, by default one in which
+        the blob was seen, if it can.
 
         `open_blob` gives a fresh seekable stream of its bytes, once an attempt; `progress` hears the bytes sent so far.
         The registry checks the digest. Returns whether bytes were sent. Raises BuildFailure `registry-…`.
         """
         place = endpoint(self._session.settings, reference.registry)
         what = _blob_name(reference, descriptor.digest)
-        scopes = (*_push_scopes(reference), *([pull_scope(mount_from)] if mount_from else ()))
-        upload = BlobUpload(self._session, place, reference.repository, scopes, what)
+        source = mount_from or self._elsewhere(reference, descriptor.digest)
         try:
-            return upload.run(descriptor, open_blob, progress or (lambda _: None), mount_from)
+            location = None
+            if source is not None:
+                mounted, location = self._mount(reference, descriptor, source)
+                if mounted:
+                    return False
+            upload = BlobUpload(self._session, place, reference.repository, _push_scopes(reference), what)
+            upload.run(descriptor, open_blob, progress or (lambda _: None), location)
         except TransportError as error:
             raise unanswered(place.host, what, error) from error
+        self._session.sightings.note(reference.registry, reference.repository, (descriptor.digest,))
+        return True
+
+    def mount_blob(self, reference: Reference, descriptor: Descriptor) -> bool:
+        """Have the registry take over a blob that was seen in another of its repositories; whether that worked. What
+        it opened instead is left to it: registries clear away uploads that nobody goes on with."""
+        source = self._elsewhere(reference, descriptor.digest)
+        return source is not None and self._mount(reference, descriptor, source)[0]
+
+    def _elsewhere(self, reference: Reference, digest: Digest) -> str | None:
+        """A repository of the reference's registry, not its own, in which a blob was seen."""
+        found = self._session.sightings.where(reference.registry, digest)
+        return next((repository for repository in found if repository != reference.repository), None)
+
+    def _mount(self, reference: Reference, descriptor: Descriptor, source: str) -> tuple[bool, str | None]:
+        """Whether the blob is there now; if not, where to upload it, if the registry named a place. A short cut: that
+        it is denied, as for a repository that the user may not read, is no failure."""
+        place = endpoint(self._session.settings, reference.registry)
+        what = _blob_name(reference, descriptor.digest)
+        scopes = (*_push_scopes(reference), pull_scope(source))
+        try:
+            location = BlobUpload(self._session, place, reference.repository, scopes, what).mount(descriptor, source)
+        except (BuildFailure, TransportError):
+            return False, None
+        if location is None:
+            self._session.sightings.note(reference.registry, reference.repository, (descriptor.digest,))
+        return location is None, location
 
     def push_manifest(self, reference: Reference, raw: bytes, media_type: str) -> Digest:
         """Store a manifest or index under the reference's tag, or under its digest if it has no tag."""

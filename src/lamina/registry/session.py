@@ -9,18 +9,26 @@ from lamina.diagnostics import BuildFailure
 from lamina.registry.auth import Authenticator, CredentialSource
 from lamina.registry.failures import TransportError, refused, unanswered
 from lamina.registry.settings import Endpoint, RegistrySettings
+from lamina.registry.sightings import NoSightings, Sightings
 from lamina.registry.transport import Answer, Body, Transport, origin
 
 _MAX_ERROR_BYTES = 1 << 16
 
 
 class Session:
-    """What pulling and pushing share: settings, connections, credentials. Safe to use from several threads."""
+    """What pulling and pushing share: settings, connections, credentials, and what was seen where. Safe to use from
+    several threads."""
 
     def __init__(
-        self, settings: RegistrySettings, credentials: CredentialSource, transport: Transport | None = None
+        self,
+        settings: RegistrySettings,
+        credentials: CredentialSource,
+        transport: Transport | None = None,
+        sightings: Sightings | None = None,
     ) -> None:
         self.settings = settings
+        self.credentials = credentials
+        self.sightings: Sightings = sightings or NoSightings()
         self._transport = transport or Transport(settings)
         self._authenticator = Authenticator(self._transport, credentials)
 
@@ -59,6 +67,11 @@ class Session:
             answer.close()
             raise refused(endpoint.host, what, 401, error)
         return answer
+
+    def pause(self, attempt: int, retry_after: str | None = None) -> bool:
+        """Wait before something is tried once more, as `Transport` does between attempts. False, at once, if the
+        registry asks for more patience than there is."""
+        return self._transport.pause(attempt, retry_after)
 
 
 def pull_scope(repository: str) -> str:

@@ -6,20 +6,25 @@ import ipaddress
 
 from msgspec import Struct
 
+from lamina.registry.proxies import Proxies
+
 
 class RegistrySettings(Struct, frozen=True):
     """Everything that a user may configure about registries; nothing here is read from the environment.
 
     `mirrors` maps a registry (`docker.io`) to hosts that are asked first when pulling, each `[scheme://]host[:port]
     [/prefix]`. `insecure` names registries (`host[:port]`) that are spoken to in plain HTTP, as loopback ones always
-    are unless `secure` names them. `ca_bundle` is a PEM file that replaces the system's authorities. Seconds bound one
-    socket operation (`connect_`, `read_`) or all waiting between attempts of one request (`retry_`).
+    are unless `secure` names them. `ca_bundle` is a PEM file that replaces the system's authorities; `authorities` maps
+    a `host[:port]` to one whose authorities count for that host as well. Seconds bound one socket operation
+    (`connect_`, `read_`) or all waiting between attempts of one request (`retry_`).
     """
 
     mirrors: dict[str, tuple[str, ...]] = {}
     insecure: tuple[str, ...] = ()
     secure: tuple[str, ...] = ()
     ca_bundle: str | None = None
+    authorities: dict[str, str] = {}
+    proxies: Proxies = Proxies()
     version: str = "0"
     connect_seconds: float = 10.0
     read_seconds: float = 60.0
@@ -51,7 +56,7 @@ def endpoints(settings: RegistrySettings, registry: str) -> tuple[Endpoint, ...]
 
 def scheme(settings: RegistrySettings, host: str) -> str:
     """`http` or `https` for a `host[:port]`. Plain HTTP on loopback is Docker's habit: nobody can listen in there."""
-    if host in settings.secure:
+    if host in settings.secure or host in settings.authorities:
         return "https"
     return "http" if host in settings.insecure or is_loopback(host) else "https"
 

@@ -10,13 +10,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Protocol, cast, runtime_checkable
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 from urllib.parse import urljoin, urlsplit
 
+from lamina.diagnostics import BuildFailure
 from lamina.registry.failures import TransportError
+from lamina.registry.proxies import proxy_for
 from lamina.registry.settings import RegistrySettings
 
 if TYPE_CHECKING:
+    import ssl
+
     import urllib3
 
 #: Bytes given on at a time: enough for hashing at nearly full speed, few enough to lose little when a read is cut.
@@ -87,7 +91,7 @@ class Transport:
     def __init__(self, settings: RegistrySettings, sleep: Callable[[float], None] = time.sleep) -> None:
         self._settings = settings
         self._sleep = sleep
-        self._pool: urllib3.PoolManager | None = None
+        self._pools: dict[tuple[str | None, tuple[str, str] | None], urllib3.PoolManager] = {}
         self._lock = threading.Lock()
 
     def send(
@@ -120,6 +124,13 @@ class Transport:
                 answer.discard()
             self._sleep(wait)
         raise AssertionError("the last attempt returns or raises")
+
+    def pause(self, attempt: int, retry_after: str | None) -> bool:
+        """Wait as before attempt `attempt` + 1; False, at once, if that would be longer than is ever waited."""
+        wait = self._pause(attempt, retry_after)
+        if wait <= self._settings.retry_seconds:
+            self._sleep(wait)
+        return wait <= self._settings.retry_seconds
 
     def _pause(self, attempt: int, retry_after: str | None) -> float:
         """Seconds to wait: what the registry asks for, else exponential back-off with full jitter above a floor."""
@@ -154,21 +165,49 @@ class Transport:
         # The library asks a body for `read` alone, though its types ask for all of IO.
         sent = cast("bytes | IO[bytes] | None", body)
         with _translated():
-            response = self._manager().request(
+            response = self._manager(url).request(
                 method, url, headers=fields, body=sent, redirect=False, retries=False, preload_content=False
             )
         return Answer(response, url)
 
-    def _manager(self) -> urllib3.PoolManager:
+    def _manager(self, url: str) -> urllib3.PoolManager:
+        """The connections that share an authority and a proxy."""
+        authority = self._settings.authorities.get(urlsplit(url).netloc)
+        proxy = proxy_for(self._settings.proxies, url)
         with self._lock:
-            if self._pool is None:
-                import urllib3
+            if (authority, proxy) not in self._pools:
+                self._pools[authority, proxy] = self._made(authority, proxy)
+            return self._pools[authority, proxy]
 
-                timeout = urllib3.Timeout(connect=self._settings.connect_seconds, read=self._settings.read_seconds)
-                self._pool = urllib3.PoolManager(
-                    num_pools=16, maxsize=8, timeout=timeout, ca_certs=self._settings.ca_bundle, blocksize=1 << 18
-                )
-            return self._pool
+    def _made(self, authority: str | None, proxy: tuple[str, str] | None) -> urllib3.PoolManager:
+        import urllib3
+
+        timeout = urllib3.Timeout(connect=self._settings.connect_seconds, read=self._settings.read_seconds)
+        options: dict[str, Any] = {"num_pools": 16, "maxsize": 8, "timeout": timeout, "blocksize": CHUNK}
+        if authority is None:
+            options["ca_certs"] = self._settings.ca_bundle
+        else:
+            options["ssl_context"] = trusting(authority, self._settings.ca_bundle)
+        if proxy is None:
+            return urllib3.PoolManager(**options)
+        headers = {"Proxy-Authorization": proxy[1]} if proxy[1] else None
+        return urllib3.ProxyManager(proxy[0], proxy_headers=headers, **options)
+
+
+def trusting(authority: str, bundle: str | None) -> ssl.SSLContext:
+    """Trust in the authorities of a PEM file, beside the system's or those of `bundle`. Raises BuildFailure
+    `registry-bad-config`."""
+    import ssl
+
+    context = ssl.create_default_context(cafile=bundle)
+    try:
+        context.load_verify_locations(authority)
+    except OSError as error:  # ssl.SSLError is one
+        cause = "it holds no certificates in PEM" if isinstance(error, ssl.SSLError) else error.strerror
+        raise BuildFailure(
+            "registry-bad-config", f"cannot use the certificates in {authority}", cause=cause, hint="mend `ca`"
+        ) from error
+    return context
 
 
 def origin(url: str) -> tuple[str, str | None, int | None]:
@@ -219,6 +258,8 @@ def _translated() -> Iterator[None]:
 
     try:
         yield
+    except http.ProxyError as error:
+        raise TransportError("unreachable", f"the proxy: {_brief(error.original_error)}") from error
     except http.SSLError as error:
         untrusted = any(sign in str(error) for sign in ("CERTIFICATE_VERIFY", "WRONG_VERSION", "Hostname mismatch"))
         raise TransportError("certificate" if untrusted else "cut", _brief(error)) from error

@@ -13,9 +13,9 @@ from lamina.explain.table import own_causes
 from lamina.keys.decide import MissCause
 from lamina.keys.facts import FileChange
 from lamina.keys.record import KeyPart
-from lamina.report.causes import file_phrase, look_phrase, phrase
+from lamina.report.causes import file_phrase, phrase
 from lamina.report.context import visible
-from lamina.report.explain_observed import read_phrase, saw_phrase
+from lamina.report.explain_observed import look_reason, read_phrase, saw_phrase
 from lamina.report.words import age, columns, duration, size
 
 #: So many files of a cause, and so many steps that were dragged along, are told unless all are asked for.
@@ -83,7 +83,7 @@ def fault_lines(fault: Fault, story: Story, *, whole: bool = False, also: bool =
 def reason(cause: MissCause) -> str:
     """The cause as the end of a sentence, with a full stop."""
     if cause.look is not None:
-        return f"{visible(look_phrase(cause.look))}."
+        return f"{look_reason(cause.look)}."
     match cause.kind:
         case "first_build":
             return "it was never built before here: there is nothing to compare it with."
@@ -244,7 +244,9 @@ def _spared(steps: Sequence[ToldStep], whole: bool) -> list[str]:
     """The steps that were cached by observation, with what that saved."""
     saved = duration(sum(step.saved for step in steps))
     they, them = ("they", "steps") if len(steps) > 1 else ("it", "step")
-    lines = [f"{len(steps)} {them} below stayed cached, since nothing that {they} looked at has changed: {saved} saved."]
+    lines = [
+        f"{len(steps)} {them} below stayed cached, since nothing that {they} looked at has changed: {saved} saved."
+    ]
     shown = steps if whole else steps[:_FEW]
     rows = [
         (f"    line {one.span.line}", _text(one), duration(one.saved), f"read {one.read[0]} of {one.read[1]} files")

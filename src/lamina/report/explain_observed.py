@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lamina.explain.needed import Needed
-from lamina.explain.observed import Saw, SeenCopy, Sight, Sort, sights
+from lamina.explain.observed import Saw, SeenCopy, Sight, Sort, sights, sort_of
 from lamina.explain.story import ToldStep
+from lamina.keys.looks import Look
 from lamina.report.causes import file_phrase
 from lamina.report.context import count, visible
 
@@ -37,7 +38,7 @@ def saw_phrase(saw: Saw) -> str:
     """What made an observed step run, behind `it`: `listed shop, where new.py is new`."""
     change = saw.change
     if change is None:
-        rest = "where names changed" if saw.sight.sort == "listed" else "which is otherwise now"
+        rest = "where names changed" if saw.sight.sort == "listed" else "which is different now"
         return visible(f"{_DID[saw.sight.sort].format(saw.sight.path)}, {rest}")
     told = file_phrase(change).removeprefix(change.path)
     folder, _, name = change.path.rpartition("/")
@@ -45,6 +46,11 @@ def saw_phrase(saw: Saw) -> str:
         return visible(f"listed {folder or '.'}, where {name}{told}")
     did = "looked for {}" if (saw.look.kind, change.kind) == ("entry", "added") else _DID[saw.sight.sort]
     return visible(f"{did.format(change.path)}{', which' if told.startswith(' ') else ''}{told}")
+
+
+def look_reason(look: Look) -> str:
+    """The same of a look alone, with its path in the image: `it read /app/Pipfile, which is different now`."""
+    return f"it {saw_phrase(Saw(look, Sight(f'/{look.path}', sort_of(look))))}"
 
 
 def seen_lines(step: ToldStep, seen: Sequence[tuple[SeenCopy, Needed | None]], *, whole: bool = False) -> list[str]:

@@ -57,6 +57,8 @@ def _reason(row: Row) -> str:
         return f"because of line {line}{unless}: {_fit(_one_line(text), 40)}"
     if row.behind:
         return f"cached if the files of {' and '.join(row.behind)} come out the same"
+    if row.origin == "shared":
+        return "from the shared cache"
     if row.how == "observation":
         read, files = row.read
         return f"read {read} of {files} copied files; nothing that it looked at changed"

@@ -97,7 +97,7 @@ class Tree:
 
     def attributes(self, node: int) -> tuple[int, os.stat_result]:
         if node < self._first:
-            return self._inos[node], os.stat(self._layers[2])
+            return self._inos[node], os.stat(self._layers.get(node, self._layers[2]))
         self.kinds[node] |= ENTRY
         place = self.directory(self._parents[node])
         return self._inos[node], os.stat(self._names[node], dir_fd=place, follow_symlinks=False)
@@ -131,13 +131,15 @@ class Tree:
         Overlayfs asks for its own marks of all that it looks up, which therefore belong to an entry; for `metacopy` of
         each regular file, which no layer has that lamina made.
         """
-        if name.endswith(b".overlay.metacopy"):
+        if node == 1 or name.endswith(b".overlay.metacopy"):
             raise OSError(errno.ENODATA, "")
         if not name.startswith((b"trusted.overlay.", b"user.overlay.")):
             self.kinds[node] |= XATTRS
         return os.getxattr(self._real(node), name, follow_symlinks=False)
 
     def attribute_names(self, node: int) -> bytes:
+        if node == 1:
+            return b""
         self.kinds[node] |= XATTRS
         names = os.listxattr(self._real(node), follow_symlinks=False)
         return b"".join(os.fsencode(name) + b"\0" for name in names)

@@ -7,7 +7,9 @@ from msgspec.structs import replace
 
 from lamina.explain.advice import needed_files
 from lamina.explain.narrative import Narrative, find_steps, narrate
-from lamina.explain.story import Story, tell
+from lamina.explain.needed import Needed, needed
+from lamina.explain.story import Story, ToldStep, tell
+from lamina.keys.looks import Look
 from lamina.ports import RunSpec
 from lamina.testing.context import MemoryContext
 from lamina.testing.world import MemoryWorld, Output, Tree, memory_world
@@ -196,3 +198,85 @@ def test_which_step_is_meant(wanted: str, found: list[int]) -> None:
 )
 def test_what_an_installing_command_reads(command: str, files: tuple[str, ...]) -> None:
     assert needed_files(command) == files
+
+
+# --- observed steps ------------------------------------------------------------------------------------------------
+def watched(world: MemoryWorld, files: dict[str, bytes], *looks: Look, text: str = TEXT) -> Narrative:
+    """A build of these files in which each step looks at the same."""
+    world.observer.looks = lambda layer: frozenset(looks)
+    now = replace(world, context=MemoryContext(files))
+    story = tell(now.build(text, observe=True).stages)
+
+    def needs(step: ToldStep, copy: ToldStep) -> Needed | None:
+        observations = world.observations.get(step.looks) if step.looks is not None else None
+        return needed(story, step, copy, observations, world.facts.get) if observations is not None else None
+
+    return narrate(story, needs)
+
+
+READ = (Look("app", "entry"), Look("app/requirements.txt", "read"))
+
+
+def test_steps_that_looked_at_nothing_of_a_change_are_told_with_it() -> None:
+    world = lesson()
+    watched(world, FILES, *READ)
+    (fault,) = watched(world, {**FILES, "app.py": b"2"}, *READ).faults
+    assert (fault.step.span.line, fault.dragged) == (3, ())
+    assert [(step.span.line, step.read, step.saved > 0) for step in fault.spared] == [
+        (4, (1, 2), True),
+        (5, (1, 2), True),
+    ]
+    assert fault.cures == ()
+
+
+def test_the_look_that_broke_is_joined_with_the_file_that_changed() -> None:
+    world = lesson()
+    watched(world, FILES, *READ)
+    (fault,) = watched(world, {**FILES, "requirements.txt": b"flask"}, *READ).faults
+    (first, _) = fault.dragged
+    assert first.saw is not None and first.saw.change is not None
+    assert (first.saw.look, first.saw.change.path) == (READ[1], "requirements.txt")
+    (cure,) = fault.cures
+    assert cure.startswith("Nothing would have avoided it: line 4 (RUN pip install -r requirements.txt) looked at what")
+    assert "requirements.txt. A cache mount keeps" in cure
+
+
+TWO_OF_THREE = (
+    "Put `COPY Makefile requirements.txt ./` before line 4 (RUN make deps), and the rest in a COPY below it: "
+    "it looked at 2 of the 3 files that line 3 copies."
+)
+
+
+@pytest.mark.parametrize(
+    ("looks", "cure"),
+    [
+        (
+            (Look("app", "entry"), Look("app/Makefile", "read"), Look("app/requirements.txt", "entry")),
+            TWO_OF_THREE,
+        ),
+        (
+            (Look("app", "entry"),),
+            "Put line 4 (RUN make deps) above line 3: it looked at none of the 3 files that are copied there.",
+        ),
+    ],
+)
+def test_what_a_step_looked_at_takes_the_place_of_what_its_text_lets_guess(looks: tuple[Look, ...], cure: str) -> None:
+    text = "FROM base\nWORKDIR /app\nCOPY . .\nRUN make deps\n"
+    files = {**FILES, "Makefile": b""}
+    world = lesson()
+    replace(world, context=MemoryContext(files)).build(text)  # not observed yet
+    (fault,) = watched(world, {**files, "app.py": b"2"}, *looks, text=text).faults
+    assert fault.cures == (cure,)
+
+
+def test_a_step_that_listed_all_that_is_copied_has_no_lesser_copy() -> None:
+    world = lesson()
+    world.build(TEXT)
+    looks = (Look("app", "list"), *READ)
+    (fault,) = watched(world, {**FILES, "app.py": b"2"}, *looks).faults
+    (cure,) = fault.cures
+    assert cure.startswith("Copy requirements.txt alone before line 4")  # which its text says
+    other = "FROM base\nWORKDIR /app\nCOPY . .\nRUN apt-get install -y curl\n"
+    world.build(other)
+    (fault,) = watched(world, {**FILES, "app.py": b"3"}, *looks, text=other).faults
+    assert fault.cures == ()

@@ -67,21 +67,18 @@ class Builder:
         place = self._folder / f"work{self._number}"
         for name in ("upper", "work", "scratch"):
             (place / name).mkdir(parents=True)
-        reader = DirectoryContext(context)
-        entries = reader.entries()
-        groups = []
-        for source in sources:
-            for one in select(entries, source, parents=parents):
-                digested = reader.digested([record.path for record in one.files])
-                groups.append(Selection(one.base, one.is_dir, tuple(map(change, digested))))
-        earlier = (
-            None
-            if before is None
-            else Earlier(before, dict(contents_of(before) if contents is None else contents), True)
-        )
-        placement = Placement(dest.rstrip("/"), dest.endswith("/"), tuple(groups), owner, chmod, False, None, earlier)
         work = Workspace((self.lower,), place / "upper", place / "work", place / "scratch")
-        Layers().place(work, placement, reader)
+        earlier = None
+        if before is not None:
+            earlier = Earlier(before, dict(contents_of(before) if contents is None else contents), True)
+        with DirectoryContext(context) as reader:
+            groups = tuple(
+                Selection(one.base, one.is_dir, tuple(map(change, reader.digested([file.path for file in one.files]))))
+                for source in sources
+                for one in select(reader.entries(), source, parents=parents)
+            )
+            placement = Placement(dest.rstrip("/"), dest.endswith("/"), groups, owner, chmod, False, None, earlier)
+            Layers().place(work, placement, reader)
         return work.upper
 
 

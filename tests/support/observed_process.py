@@ -1,0 +1,91 @@
+"""A process of its own for observed steps, as `runner_process` is for others.
+
+`python observed_process.py ORDERS [USER]` reads `Orders` from a JSON file, becomes USER if one is named, runs each step
+with its first layer observed and prints a JSON list of `Seen`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+from tests.support.runner_process import Outcome, Step, become, perform
+
+from lamina.diagnostics import BuildFailure
+from lamina.ports import Runner
+from lamina.runtime.observer import FuseObserver
+from lamina.runtime.select import choose
+
+
+class Orders(Struct, frozen=True):
+    """`kill_after` kills the observer so many seconds into each step."""
+
+    runtime: str
+    device: str
+    steps: tuple[Step, ...]
+    kill_after: float | None = None
+
+
+class Seen(Struct, frozen=True):
+    """What a step did, and `kind path` of all looks into its first layer. `failure` is that of the observer; `left` are
+    the mounts and folders of it that there still are."""
+
+    outcome: Outcome | None = None
+    looks: tuple[str, ...] = ()
+    failure: str | None = None
+    cause: str | None = None
+    hint: str | None = None
+    left: tuple[str, ...] = ()
+
+
+def servers(parent: int) -> list[int]:
+    """The observing processes of a process."""
+    children = Path(f"/proc/{parent}/task").glob("*/children")
+    pids = [int(pid) for listing in children for pid in listing.read_text().split()]
+    return [pid for pid in pids if b"fuse_server" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def kill_servers() -> None:
+    for pid in servers(os.getpid()):
+        os.kill(pid, signal.SIGKILL)
+
+
+def observe(runner: Runner, orders: Orders, step: Step) -> Seen:
+    """Run one step with its first layer observed."""
+    scratch = Path(step.folder) / "scratch"
+    scratch.mkdir(parents=True)
+    outcome = None
+    try:
+        with FuseObserver(Path(orders.device)).watch([Path(step.layers[0])], scratch) as watched:
+            if orders.kill_after is not None:
+                threading.Timer(orders.kill_after, kill_servers).start()
+            outcome = perform(runner, replace(step, layers=(str(watched.layers[0]), *step.layers[1:])))
+            looks = [f"{look.kind} {printable(look.path)}" for look in watched.looks()[0]]
+    except BuildFailure as failure:
+        lost = failure.diagnostic
+        return Seen(outcome, (), lost.reference, lost.cause, lost.hint, left(scratch))
+    return Seen(outcome, tuple(sorted(looks)), left=left(scratch))
+
+
+def printable(path: str) -> str:
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def left(scratch: Path) -> tuple[str, ...]:
+    mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if line.split()[2] == "fuse"]
+    return (*mounts, *(path.name for path in scratch.glob("observed*")), *map(str, servers(os.getpid())))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        become(sys.argv[2], [sys.base_prefix, str(Path(__file__).parents[2])])
+        os.execv(sys.executable, [sys.executable, __file__, sys.argv[1]])
+    given = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Orders)
+    chosen = choose(given.runtime)
+    print(msgspec.json.encode([observe(chosen, given, step) for step in given.steps]).decode())  # noqa: T201
