@@ -201,7 +201,7 @@ def test_under_observation_times_are_kept_from_build_to_build(lamina: Command, t
             os.utime(path, (OLD + number, OLD + number))
         lamina.build(context, "-o", tmp_path / f"{number}/out", "--observe").ok()
         found.append(times(tmp_path / f"{number}/out", "app"))
-    for path in ("app/lib", "app/lib/x.py", "app/lib/deep", "app/lock"):
-        assert [one[path] for one in found] == [OLD * 10**9] * 3
+    for name in ("app/lib", "app/lib/x.py", "app/lib/deep", "app/lock"):
+        assert [one[name] for one in found] == [OLD * 10**9] * 3
     assert found[2]["app/lib/new2"] == (OLD + 2) * 10**9
     assert "app/lib/new1" not in found[2]

@@ -31,6 +31,8 @@ Kind = Literal[
     "redirect",  # 307 to `location`
     "refuse",  # close the connection before any answer
     "cut-upload",  # read `after` bytes of the request's body, then close
+    "corrupt-upload",  # flip a bit of the request's byte `after` on its way to the server
+    "lost-answer",  # have the server do what it is asked, then reset the connection
     "ignore-range",  # hide the Range header from the server
 ]
 
@@ -109,6 +111,8 @@ class FaultProxy:
                     _reset(connection)
                     return
                 body = reader.read(length)
+                if fault and fault.kind == "corrupt-upload":
+                    body = _damaged(body, fault.after)
                 self._answer(connection, line[0], line[1], headers, body, fault)
         except OSError:
             pass
@@ -153,6 +157,9 @@ class FaultProxy:
             upstream.close()
         skipped = ("connection", "transfer-encoding")
         answer = {key: value for key, value in response.getheaders() if key.lower() not in skipped}
+        if kind == "lost-answer":
+            _reset(connection)
+            return
         if fault is None:
             _send(connection, response.status, answer, data)
         else:
@@ -180,11 +187,7 @@ class FaultProxy:
                 chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(data), data)
                 _send(connection, status, {**headers, "Transfer-Encoding": "chunked"}, chunked)
             case "corrupt":
-                place = min(fault.after, len(data) - 1)
-                damaged = bytearray(data)
-                if damaged:
-                    damaged[place] ^= 1
-                _send(connection, status, headers, bytes(damaged))
+                _send(connection, status, headers, _damaged(data, fault.after))
             case "hang":
                 _send(connection, status, headers, data[:after])
                 deadline = time.monotonic() + fault.seconds
@@ -199,6 +202,13 @@ class FaultProxy:
 def _send(connection: socket.socket, status: int, headers: dict[str, str], body: bytes) -> None:
     lines = [f"HTTP/1.1 {status} Planned", *(f"{key}: {value}" for key, value in headers.items()), "Connection: close"]
     connection.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+
+
+def _damaged(data: bytes, place: int) -> bytes:
+    damaged = bytearray(data)
+    if damaged:
+        damaged[min(place, len(data) - 1)] ^= 1
+    return bytes(damaged)
 
 
 def _reset(connection: socket.socket) -> None:

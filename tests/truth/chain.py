@@ -107,7 +107,10 @@ class Chain:
 
     def _random_edit(self, state: State) -> edits.Edited:
         while True:
-            kinds = edits.OF_FILES if self.random.random() < 0.6 else edits.OF_INSTRUCTIONS
+            chance = self.random.random()
+            kinds = edits.OF_FILES if chance < 0.45 else edits.OF_INSTRUCTIONS
+            if chance > 0.75:
+                kinds = edits.FAVOURED.get(self.shape.__name__, kinds)
             edited = self.random.choice(kinds)(state, self.random)
             if edited is not None and (edited.state != state):
                 return edited

@@ -414,3 +414,18 @@ OF_INSTRUCTIONS: tuple[Edit, ...] = (
     base,
     secret,
 )
+
+#: What is edited more often than anything else, by the name of the project that shows it.
+FAVOURED: dict[str, tuple[Edit, ...]] = {
+    "good_order": (comment, line_ends),
+    "stages": (comment, stage_renamed),
+    "variables": (default, argument, environment),
+    "allow_list": (hidden_file, rule),
+    "flags": (mode, folder_mode),
+    "wildcards": (added, renamed),
+    "links": (target, retyped),
+    "heredocs": (heredoc, argument),
+    "secrets": (secret,),
+    "archives": (repacked,),
+    "git_modes": (mode, umask),
+}

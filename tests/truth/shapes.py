@@ -126,7 +126,7 @@ def variables() -> State:
         "RUN env | grep -v UNUSED | sort > /later; pwd > /where",
         "FROM base",
         "ARG OTHER=o",
-        "COPY --from=1 /later /where /",
+        "COPY --from=1 /later /where /environment /",
         'RUN echo "$OTHER $VERSION" > /other',
         'ENV MODE="quite slow"',
         "LABEL version=$OTHER",

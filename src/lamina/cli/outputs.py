@@ -2,85 +2,155 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from msgspec import Struct
 
 from lamina.cli.annotations import Annotations
+from lamina.cli.options import reference
 from lamina.cli.wire import Workshop
 from lamina.diagnostics import BuildFailure
 from lamina.digest import Digest
+from lamina.events import Reporter
 from lamina.oci.config import decode_config
 from lamina.oci.reference import Reference
+from lamina.ports import ImageEntry
 
-_TYPES = ("oci", "docker", "tar", "local")
-_ATTRIBUTES = frozenset(
-    {"type", "dest", "name", "compression", "compression-level", "tar", "oci-mediatypes", "platform-split"}
-)
+if TYPE_CHECKING:
+    from lamina.cli.shipping import Form
+
+_TYPES = ("registry", "image", "oci", "docker", "tar", "local")
+#: Attribute → the types that take it. `name-canonical` says what is so anyway: results are named by digest, too.
+_ATTRIBUTES: dict[str, tuple[str, ...]] = {
+    "type": _TYPES,
+    "dest": ("oci", "docker", "tar", "local"),
+    "name": ("registry", "image", "oci", "docker"),
+    "push": ("image",),
+    "push-by-digest": ("registry", "image"),
+    "name-canonical": ("registry", "image"),
+    "compression": ("registry", "image", "oci", "docker"),
+    "compression-level": ("registry", "image", "oci", "docker"),
+    "force-compression": ("registry", "image", "oci", "docker"),
+    "oci-mediatypes": ("registry", "image", "oci", "docker"),
+    "tar": ("oci", "docker"),
+    "platform-split": ("tar", "local"),
+}
+_ANNOTATIONS = {"annotation": "manifest", "annotation-manifest": "manifest", "annotation-index": "index"}
+_ANNOTATED = ("registry", "image", "oci", "docker")
+#: The highest level of each compression.
+_LEVELS = {"gzip": 9, "zstd": 22, "uncompressed": 0}
 
 
 class Output(Struct, frozen=True):
     """One `-o`. `dest` is a path, `-` for standard output; `level` None for the compression's own default. `split` is
-    whether files lie in a directory for their platform; None: if there are several."""
+    whether files lie in a directory for their platform; None: if there are several. `push` sends an `image` to the
+    registries of its names, `by_digest` without a tag."""
 
     type: str
-    dest: str
+    dest: str = ""
     names: tuple[str, ...] = ()
     compression: str = "gzip"
     level: int | None = None
     as_tar: bool = True
     docker_types: bool = False
     split: bool | None = None
+    force: bool = False
+    push: bool = False
+    by_digest: bool = False
+    annotations: Annotations = Annotations()
+
+    def form(self, annotations: Annotations) -> Form:
+        """How its images are written, with these annotations beside its own."""
+        from lamina.cli.shipping import Form
+
+        own = self.annotations
+        joined = Annotations({**annotations.manifest, **own.manifest}, {**annotations.index, **own.index})
+        return Form(self.compression, self.level, force=self.force, docker=self.docker_types, annotations=joined)
 
 
 def parse_output(text: str) -> Output:
-    """Read `type=oci,dest=PATH,…`, or a path alone (`type=local`), or `-` (`type=tar` to standard output).
+    """Read `type=oci,dest=PATH,…` (fields as in CSV, so that quotes may hold a comma), or a path alone (`type=local`),
+    or `-` (`type=tar` to standard output).
 
     Raises BuildFailure `usage-output`.
     """
     if "=" not in text:
         return Output("tar", "-") if text == "-" else Output("local", text)
-    values = dict(part.partition("=")[::2] for part in text.split(","))
-    unknown = set(values) - _ATTRIBUTES
-    kind, dest = values.get("type", "local"), values.get("dest", "")
-    if unknown:
-        raise _bad(text, f"{', '.join(sorted(unknown))} is not known", f"it takes {', '.join(sorted(_ATTRIBUTES))}")
+    fields = next(csv.reader([text], strict=False), [])
+    values = dict(part.partition("=")[::2] for part in fields)
+    kind, annotations = values.get("type", "local"), Annotations({}, {})
     if kind not in _TYPES:
-        raise _bad(
-            text, f"there is no output type {kind!r}", f"one of {', '.join(_TYPES)}; the store has the image anyway"
-        )
-    if not dest:
+        raise _bad(text, f"there is no output type {kind!r}", f"one of {', '.join(_TYPES)}")
+    for name in values:
+        place, dot, key = name.partition(".")
+        if dot and key and place in _ANNOTATIONS and kind in _ANNOTATED:
+            getattr(annotations, _ANNOTATIONS[place])[key] = values[name]
+        elif name not in _ATTRIBUTES:
+            known = [one for one, kinds in _ATTRIBUTES.items() if kind in kinds]
+            known += [f"{one}.KEY" for one in _ANNOTATIONS if kind in _ANNOTATED]
+            raise _bad(text, f"{name} is not known", f"type={kind} takes {', '.join(sorted(known))}")
+        elif kind not in _ATTRIBUTES[name]:
+            raise _bad(text, f"type={kind} has no {name}", f"{name} goes with {', '.join(_ATTRIBUTES[name])}")
+    if kind in _ATTRIBUTES["dest"] and not values.get("dest"):
         raise _bad(text, "dest is missing", f"write -o type={kind},dest=PATH")
-    if values.get("compression", "gzip") not in ("gzip", "zstd", "uncompressed"):
-        raise _bad(text, f"compression {values['compression']!r} is not known", "one of gzip, zstd, uncompressed")
-    level = values.get("compression-level")
-    if level is not None and not level.isdecimal():
-        raise _bad(text, "compression-level is not a number", None)
+    compression, level = _compression(text, values)
+    names = values.get("name", "").replace(";", ",").split(",")
     return Output(
-        type=kind,
-        dest=dest,
-        names=tuple(filter(None, values.get("name", "").split(";"))),
-        compression=values.get("compression", "gzip"),
-        level=int(level) if level else None,
-        as_tar=values.get("tar", "true") != "false",
-        docker_types=values.get("oci-mediatypes", "false" if kind == "docker" else "true") == "false",
-        split=values["platform-split"] != "false" if "platform-split" in values else None,
+        type="image" if kind == "registry" else kind,
+        dest=values.get("dest", ""),
+        names=tuple(filter(None, map(str.strip, names))),
+        compression=compression,
+        level=level,
+        as_tar=_flag(text, values, "tar", True),
+        docker_types=not _flag(text, values, "oci-mediatypes", kind != "docker"),
+        split=_flag(text, values, "platform-split", True) if "platform-split" in values else None,
+        force=_flag(text, values, "force-compression", False),
+        push=_flag(text, values, "push", kind == "registry"),
+        by_digest=_flag(text, values, "push-by-digest", False),
+        annotations=annotations,
     )
 
 
+def check(outputs: Sequence[Output], tags: Sequence[Reference], shop: Workshop) -> None:
+    """Find out before a build what its outputs would fail of: images to push have names, and credentials for their
+    registries can be read. Raises BuildFailure `usage-…`, `registry-…`."""
+    for output in outputs:
+        names = image_names(output, tags)
+        if output.push and not names:
+            hint = "give the image a name: -t REGISTRY/NAME, or name=REGISTRY/NAME in the output"
+            raise BuildFailure("usage-output", "an image that is to be pushed has no name", hint=hint)
+        for registry in {name.registry for name in names} if output.push else ():
+            # Here, because programs that keep credentials may not answer to a process in its own namespaces.
+            shop.session.credentials.lookup(registry)
+
+
+def image_names(output: Output, tags: Sequence[Reference]) -> tuple[Reference, ...]:
+    """The names of an output's image: its own, else the build's. Raises BuildFailure `usage-image-name`."""
+    return tuple(map(reference, output.names)) or tuple(tags)
+
+
 def export(
-    shop: Workshop, images: Sequence[Digest], tags: Sequence[Reference], output: Output, annotations: Annotations
+    shop: Workshop,
+    images: Sequence[Digest],
+    tags: Sequence[Reference],
+    output: Output,
+    annotations: Annotations,
+    reporter: Reporter | None = None,
 ) -> Digest | None:
     """Write an image of the store, or the images of several platforms: as one index, or a directory each. Returns the
     digest of the manifest or index, if there is one.
 
-    Raises BuildFailure `image-…`, `store-…`, `usage-…`.
+    Raises BuildFailure `image-…`, `store-…`, `registry-…`, `usage-…`.
     """
+    if output.type == "image":
+        return _to_image(shop, images, image_names(output, tags), output, annotations, reporter or Reporter())
     if output.type in ("oci", "docker"):
         names = output.names or tuple(str(tag) for tag in tags)
         return _to_archive(shop, [(images, names)], output, annotations)[0]
@@ -104,6 +174,28 @@ def _folder(shop: Workshop, image: Digest) -> str:
     return str(decode_config(shop.store.blobs.read(image)).platform).replace("/", "_")
 
 
+def _to_image(
+    shop: Workshop,
+    images: Sequence[Digest],
+    names: Sequence[Reference],
+    output: Output,
+    annotations: Annotations,
+    reporter: Reporter,
+) -> Digest:
+    from lamina.cli.pushing import push
+    from lamina.cli.shipping import Shipper
+
+    if output.names:
+        for image in images:
+            shop.catalog.add(ImageEntry(image), names, time.time())
+        platforms = [str(decode_config(shop.store.blobs.read(image)).platform) for image in images]
+        shop.store.images.only([str(name) for name in names], platforms)
+    form = output.form(annotations)
+    if output.push:
+        return push(shop, images, names, form, reporter, by_digest=output.by_digest)
+    return Shipper(shop, form).named(images, ()).root.digest
+
+
 def _to_archive(
     shop: Workshop,
     images: Sequence[tuple[Sequence[Digest], tuple[str, ...]]],
@@ -115,7 +207,9 @@ def _to_archive(
     from lamina.image.dockerarchive import write_docker_archive
     from lamina.image.ocilayout import write_layout
 
-    shipper = Shipper(shop, output.compression, output.level, docker=output.docker_types, annotations=annotations)
+    shipper = Shipper(shop, output.form(annotations))
+    if any(shipper.unmade(each) for each, _ in images):
+        _ = shop.rung  # entered before there are threads that compress
     named = [shipper.named(each, names) for each, names in images]
     write = write_docker_archive if output.type == "docker" else write_layout
     if not output.as_tar:
@@ -168,6 +262,26 @@ def _opened(dest: str) -> Iterator[BinaryIO]:
         raise BuildFailure("image-output-failed", f"cannot write {dest}", cause=error.strerror) from error
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _compression(text: str, values: Mapping[str, str]) -> tuple[str, int | None]:
+    compression, level = values.get("compression", "gzip"), values.get("compression-level")
+    if compression not in _LEVELS:
+        raise _bad(text, f"compression {compression!r} is not known", f"one of {', '.join(_LEVELS)}")
+    if level is None:
+        return compression, None
+    if not (level.isascii() and level.isdecimal()):
+        raise _bad(text, "compression-level is not a number", None)
+    if int(level) > _LEVELS[compression]:
+        raise _bad(text, f"compression-level of {compression} ends at {_LEVELS[compression]}", None)
+    return compression, int(level)
+
+
+def _flag(text: str, values: Mapping[str, str], name: str, default: bool) -> bool:
+    written = values.get(name, str(default).lower())
+    if written not in ("true", "false", "1", "0", ""):
+        raise _bad(text, f"{name} is true or false, not {written!r}", None)
+    return written not in ("false", "0")
 
 
 def _bad(text: str, message: str, hint: str | None) -> BuildFailure:

@@ -19,7 +19,7 @@ def configure(parser: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    output = Output(arguments.format, arguments.output, (), arguments.compression, docker_types=False)
+    output = Output(arguments.format, arguments.output, compression=arguments.compression)
     with workshop(store_root(arguments.root)) as shop:
         found = [stored(shop, text, arguments) for text in arguments.image]
         save(shop, [(image.id, image.names) for image in found], output)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -106,13 +108,18 @@ def decide(
     return replace(miss, causes=tuple(_founded(job, cause) for cause in miss.causes))
 
 
+def known(job: Job, stage: Stage, step: Step) -> Sequence[CacheRecord]:
+    """What the index has of a step, those used last first; of other projects if this one has nothing."""
+    return job.world.index.nearest(address(stage.label, step), job.request.project, step.text)
+
+
 def candidates(job: Job, stage: Stage, step: Step, key: CacheKey | None = None) -> tuple[CacheRecord, ...]:
     """The records that a step, whose `key` may be known, can be compared with, newest first.
 
     A step that stands elsewhere in the stage now was moved by one that was put in: it is not what this one was.
     """
     project = job.request.project
-    found = job.world.index.nearest(address(stage.label, step), project, step.text)
+    found = known(job, stage, step)
     if not found and job.world.shared is not None:
         found = [replace(record, project=project) for record in job.world.shared.nearest(address(stage.label, step))]
     texts = job.texts(stage)

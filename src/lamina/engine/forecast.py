@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lamina.digest import ChainID, Digest, chain_id
-from lamina.engine.decision import Keyed, address, candidates, decide, keyed
+from lamina.engine.decision import Keyed, address, candidates, decide, keyed, known
 from lamina.engine.foreseen import Copying, foreseen
 from lamina.engine.inputs import Read, reads
 from lamina.engine.job import Below, Job, chain_of
@@ -134,8 +134,7 @@ class _Foresight:
             return decision
         if wanted is None or self._below is None or self._job.forced(self.stage.label):
             return decision
-        known = candidates(self._job, self.stage, step, wanted.key)
-        found = foreseen(self._job.world, wanted, self._below, known)
+        found = foreseen(self._job.world, wanted, self._below, known(self._job, self.stage, step))
         if not isinstance(found, Broken):
             return found or decision
         told = (replace(cause, look=found.look) if cause.kind == "parent" else cause for cause in decision.causes)

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from lamina.diagnostics import BuildFailure
 from lamina.digest import ChainID, Digest
 from lamina.engine.assemble import assemble
-from lamina.engine.decision import Keyed, address, candidates, decide, keyed, look_up
+from lamina.engine.decision import Keyed, address, decide, keyed, known, look_up
 from lamina.engine.job import Below, Job, chain_of
 from lamina.engine.reading import Outside, Reading
 from lamina.engine.request import NotCached
@@ -192,8 +192,8 @@ class StageWalk:
             return miss
         from lamina.engine.observing import Broken, by_observation  # here, because few builds ask for it
 
-        known = candidates(self.job, self.stage, step, wanted.key)
-        found = by_observation(self.job.world, wanted, self.chain, self.below, known, tools)
+        earlier = known(self.job, self.stage, step)
+        found = by_observation(self.job.world, wanted, self.chain, self.below, earlier, tools)
         if not isinstance(found, Broken):
             return found or miss
         told = (replace(cause, look=found.look) if cause.kind == "parent" else cause for cause in miss.causes)

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from msgspec import Struct
 
 from lamina.explain.against import Lists
-from lamina.explain.observed import SeenCopy, destination, seen_copies
+from lamina.explain.observed import SeenCopy, destination, is_there, seen_copies
 from lamina.explain.story import Story, ToldStep
 from lamina.keys.filetree import FileRecord
-from lamina.keys.looks import ANSWER, NOT_THERE, Look, Observations, SeenLayer
+from lamina.keys.looks import Look, Observations, SeenLayer
 from lamina.keys.record import KeyPart
 
 #: More than so many sources or lines are no advice to anybody.
@@ -66,7 +66,7 @@ def needed_of(one: SeenCopy, lists: Lists) -> Needed | None:
     if wanted is None:
         return None
     whole = [path for path in wanted if copied[path][1].kind == "dir"]
-    single = [path for path in wanted if not _is_below(path, whole) and path not in whole]
+    single = [path for path in wanted if path not in whole]
     files = sum(record.kind == "file" for _, record in copied.values())
     looked = sum(
         record.kind == "file" and (path in single or _is_below(path, whole)) for path, (_, record) in copied.items()
@@ -86,20 +86,20 @@ def _wanted(seen: SeenLayer, top: str, copied: Mapping[str, tuple[str, FileRecor
     wanted: dict[str, None] = {}
     whole: list[str] = []
     for number, look in enumerate(seen.looks):
-        if seen.answers[number * ANSWER : (number + 1) * ANSWER] == NOT_THERE or _leads_to(look, top):
+        # Looks are sorted, so that a directory comes before what is in it.
+        if not is_there(seen, number) or _leads_to(look, top) or _is_below(look.path, whole):
             continue
-        if look.path not in copied:
+        if look.path not in copied or look.path == top or len(wanted) > _SOURCES:
             return None
         kind = copied[look.path][1].kind
-        if kind == "dir" and (look.kind == "list" or look.path not in above):
-            whole.append(look.path)
-        elif kind == "dir":
-            continue
-        elif kind != "file" and not _is_below(look.path, whole):
+        if kind == "dir" and look.kind != "list" and look.path in above:
+            continue  # on the way to others
+        if kind not in ("dir", "file"):
             return None  # COPY follows a link that it is given by name
+        if kind == "dir":
+            whole.append(look.path)
         wanted[look.path] = None
-    wanted |= dict.fromkeys(whole)
-    return None if top in whole else [path for path in wanted if not _is_below(path, whole)]
+    return list(wanted)
 
 
 def _leads_to(look: Look, top: str) -> bool:

@@ -14,8 +14,8 @@ from lamina.keys.facts import FileChange
 from lamina.keys.looks import ANSWER, NOT_THERE, Look, Observations, SeenLayer, altered
 
 #: read, listed, followed, attributes: what was done at the path · looked: it was asked for, and is there · missing: it
-#: was asked for, and is not there · walked: a directory on the way to others · outside: it is not there, and could
-#: not be, since it lies beside what was copied.
+#: was asked for, and is not there · walked: a directory on the way to others · outside: it is not there, which tells
+#: nothing: it lies beside what was copied, or another copy has it.
 Sort = Literal["read", "listed", "followed", "attributes", "looked", "missing", "walked", "outside"]
 
 _SORTS: dict[str, Sort] = {"read": "read", "list": "listed", "link": "followed", "xattrs": "attributes"}
@@ -27,11 +27,13 @@ _SYSTEM = frozenset(
 
 class SeenCopy(Struct, frozen=True):
     """What a step saw of one copied layer. `copy` made the layer, None if that is not known; `top` is where its files
-    are: a path without slashes around, empty for the root."""
+    are: a path without slashes around, empty for the root. `elsewhere` are the paths that were found in other copied
+    layers."""
 
     copy: ToldStep | None
     top: str
     seen: SeenLayer
+    elsewhere: frozenset[str] = frozenset()
 
 
 class Sight(Struct, frozen=True):
@@ -56,9 +58,15 @@ def seen_copies(story: Story, step: ToldStep, observations: Observations) -> tup
     """What a step saw, in the order of the layers, the lowest first."""
     copies = copies_below(story, step)
     known = copies if len(copies) == len(observations.seen) else [None] * len(observations.seen)
+    found = [frozenset(_found(seen)) for seen in observations.seen]
     return tuple(
-        SeenCopy(copy, destination(copy) if copy is not None else "", seen)
-        for copy, seen in zip(known, observations.seen, strict=True)
+        SeenCopy(
+            copy,
+            destination(copy) if copy is not None else "",
+            seen,
+            frozenset().union(*found[:number], *found[number + 1 :]),
+        )
+        for number, (copy, seen) in enumerate(zip(known, observations.seen, strict=True))
     )
 
 
@@ -77,14 +85,15 @@ def destination(copy: ToldStep) -> str:
 def sights(one: SeenCopy) -> Iterator[Sight]:
     """What was seen of one layer, in the order of the paths; a path of which more was seen than that it is there is
     not told as being there."""
-    looks, answers = one.seen.looks, one.seen.answers
+    looks = one.seen.looks
     told = {look.path for look in looks if look.kind != "entry"}
     above = {path[:place] for path in {look.path for look in looks} for place in _slashes(path)}
     for number, look in enumerate(looks):
         if look.kind != "entry":
             yield Sight(_shown(look, one.top), _SORTS[look.kind])
-        elif answers[number * ANSWER : (number + 1) * ANSWER] == NOT_THERE:
-            yield Sight(_shown(look, one.top), "missing" if _is_inside(look.path, one.top) else "outside")
+        elif not is_there(one.seen, number):
+            missing = _is_inside(look.path, one.top) and look.path not in one.elsewhere
+            yield Sight(_shown(look, one.top), "missing" if missing else "outside")
         elif look.path not in told:
             walked = look.path in above or not _is_inside(look.path, one.top) or look.path == one.top
             yield Sight(_shown(look, one.top), "walked" if walked else "looked")
@@ -104,6 +113,15 @@ def saw(story: Story, step: ToldStep) -> Saw | None:
     tops = [destination(copy) for copy in copies]
     top = max((top for top in tops if _is_inside(look.path, top)), key=len, default="")
     return Saw(look, Sight(_shown(look, top), sort_of(look)))
+
+
+def is_there(seen: SeenLayer, number: int) -> bool:
+    """Whether the path of a look, by its place among all, was found."""
+    return seen.answers[number * ANSWER : (number + 1) * ANSWER] != NOT_THERE
+
+
+def _found(seen: SeenLayer) -> Iterator[str]:
+    return (look.path for number, look in enumerate(seen.looks) if look.kind == "entry" and is_there(seen, number))
 
 
 def sort_of(look: Look) -> Sort:

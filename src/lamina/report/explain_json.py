@@ -11,12 +11,11 @@ from msgspec import to_builtins
 from lamina.explain.against import Against, Difference
 from lamina.explain.narrative import Dragged, Fault, Narrative
 from lamina.explain.needed import Needed
-from lamina.explain.observed import SeenCopy
+from lamina.explain.observed import SeenCopy, is_there
 from lamina.explain.story import Story, ToldStep
 from lamina.explain.table import Summary
 from lamina.explain.taxonomy import name_of
 from lamina.keys.decide import MissCause
-from lamina.keys.looks import ANSWER, NOT_THERE
 from lamina.store.builds import Build
 
 
@@ -62,10 +61,10 @@ def observed(
 
 
 def _layer(one: SeenCopy, needed: Needed | None) -> dict[str, Any]:
-    looks = []
-    for number, look in enumerate(one.seen.looks):
-        there = one.seen.answers[number * ANSWER : (number + 1) * ANSWER] != NOT_THERE
-        looks.append({"path": f"/{look.path}", "kind": look.kind, "there": there})
+    looks = [
+        {"path": f"/{look.path}", "kind": look.kind, "there": is_there(one.seen, number)}
+        for number, look in enumerate(one.seen.looks)
+    ]
     return {
         "copy": _place(one.copy),
         "destination": f"/{one.top}",

@@ -134,3 +134,11 @@ def test_a_forecast_says_what_observation_will_find() -> None:
     assert foretold(changed, BAD.replace("RUN install", "RUN other")) == ["pending"] * 3
     assert foretold(changed, BAD.replace("/app/", "/srv/")) == ["pending"] * 3
     assert hows(changed.build(BAD, observe=True)) == ["done", "observation", "observation"]
+
+
+def test_another_checkout_is_found_by_observation_too() -> None:
+    world = world_of({"lock": b"1", "code": b"1"})
+    looking_at(world, LOCK)
+    world.build(BAD, observe=True)
+    elsewhere = world_of({"lock": b"1", "code": b"2"}, world)
+    assert hows(elsewhere.build(BAD, observe=True, project="elsewhere")) == ["done", "observation", "observation"]

@@ -119,6 +119,9 @@ def test_layers_are_those_of_the_copies_below_those_of_other_stages_first() -> N
     assert [copy.span.line for copy in copies_below(story, step)] == [2, 5]
     layers = seen_copies(story, step, Observations((seen(("read", "a/x")), seen(("read", "app/y")))))
     assert [(one.copy.span.line if one.copy else 0, one.top) for one in layers] == [(2, "a"), (5, "app")]
+    # What the other copy has is not missing.
+    both = Observations((seen(missing=("a/x", "a/y")), seen(("entry", "a/x"))))
+    assert [sight.sort for sight in sights(seen_copies(story, step, both)[0])] == ["outside", "missing"]
     # A story that does not tell of all layers is not guessed at.
     assert [one.copy for one in seen_copies(story, step, Observations((seen(("read", "a/x")),)))] == [None]
 

@@ -262,3 +262,24 @@ def test_files_with_extended_attributes_are_written(tmp_path: Path, builder: Bui
     second = builder.copy(checkout(tmp_path / "new", FILES, NEW_NS), before=first, change=marked)
     assert os.getxattr(second / "app/a", "user.x") == b"1"
     assert "user.x" not in os.listxattr(first / "app/a")
+
+
+def test_a_copy_of_a_stage_keeps_times_and_hard_links_are_those_of_its_source(tmp_path: Path, builder: Builder) -> None:
+    made: list[Path] = []
+    for name, mtime_ns in (("old", OLD_NS), ("new", NEW_NS)):
+        stage = checkout(tmp_path / name, {"s/a": "one", "s/b": "one", "s/c": "one"}, mtime_ns)
+        apart, one = ("b", "c") if made else ("c", "b")  # which of them is another name of `a`
+        (stage / "s" / one).unlink()
+        os.link(stage / "s/a", stage / "s" / one)
+        place = tmp_path / f"{name}-work"
+        for part in ("upper", "work", "scratch"):
+            (place / part).mkdir(parents=True)
+        work = Workspace((), place / "upper", place / "work", place / "scratch")
+        earlier = Earlier(made[0], contents_of(made[0]), True) if made else None
+        groups = tuple(Layers().records((stage,), ("/s",)))
+        Layers().place(work, Placement("/app", True, groups, None, "", False, (stage,), earlier), None)
+        made.append(work.upper)
+        assert (work.upper / "app/a").samefile(work.upper / "app" / one)
+        assert not (work.upper / "app/a").samefile(work.upper / "app" / apart)
+    assert times(made[1]) == times(made[0])
+    assert {(made[1] / "app" / name).read_text() for name in "abc"} == {"one"}

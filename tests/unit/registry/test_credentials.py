@@ -167,7 +167,7 @@ def test_helpers(
 def test_helpers_that_fail_are_named(
     tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch, name: str, script: str | None, cause: str
 ) -> None:
-    monkeypatch.setattr("lamina.registry.credentials._HELPER_SECONDS", 0.3 if name == "slow" else 20.0)
+    monkeypatch.setattr("lamina.registry.credential_helper._SECONDS", 0.3 if name == "slow" else 20.0)
     if script:
         helper(programs, name, script)
     with pytest.raises(BuildFailure) as caught:

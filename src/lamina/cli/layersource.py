@@ -1,0 +1,55 @@
+"""Layers that the store knows of but does not have: a build on a base that was only resolved needs none of its files,
+until the image is sent somewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from msgspec import Struct
+
+from lamina.cli.wire import Workshop
+from lamina.diagnostics import BuildFailure
+from lamina.digest import DiffID
+from lamina.oci.config import decode_config
+from lamina.oci.descriptor import Descriptor
+from lamina.oci.reference import Reference, parse_reference
+
+
+class KnownLayer(Struct, frozen=True):
+    """A layer's blob as an image of the store describes it, and the name under which a registry has it."""
+
+    blob: Descriptor
+    reference: Reference
+
+
+def known_layers(shop: Workshop) -> dict[DiffID, KnownLayer]:
+    """The blobs that the images of the store came with, though they may not be here. Reads all images."""
+    return dict(_described(shop))
+
+
+def fetch(shop: Workshop, known: KnownLayer, progress: Callable[[int], None] = lambda _: None) -> None:
+    """Put a layer's blob into the store; `progress` hears the bytes so far. Raises BuildFailure `registry-…`."""
+    blob, done = known.blob, 0
+    if shop.store.blobs.has(blob.digest):
+        return
+    with (
+        shop.registry.blob(known.reference, blob) as chunks,
+        shop.store.blobs.writer(blob.digest, blob.size) as writer,
+    ):
+        for chunk in chunks:
+            done += writer.write(chunk)
+            progress(done)
+        writer.commit()
+
+
+def _described(shop: Workshop) -> Iterator[tuple[DiffID, KnownLayer]]:
+    for image in shop.store.images.list():
+        if image.manifest is None or not image.names or not shop.store.blobs.has(image.id):
+            continue
+        try:
+            entry, config = shop.catalog.entry(image), decode_config(shop.store.blobs.read(image.id))
+        except (BuildFailure, ValueError):
+            continue  # a damaged image describes nothing
+        reference = parse_reference(image.names[0])
+        for diff_id, blob in zip(config.rootfs.diff_ids, entry.layers if entry else (), strict=False):
+            yield diff_id, KnownLayer(blob, reference)

@@ -1,0 +1,1 @@
+"""One rule = one module; `lamina.lint.table` lists them in their order."""

@@ -1,0 +1,39 @@
+"""SecretsUsedInArgOrEnv: an ARG or ENV whose name says that it is a secret. Rule: BuildKit's build checks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from lamina.dockerfile.syntax import Arg, Env
+from lamina.lint.rule import Found, Rule
+from lamina.lint.subject import Subject
+
+_SECRET = re.compile(
+    r"(?:_|^)(?:apikey|auth|credentials?|key|password|pword|passwd|secret|token)(?:_|$)", re.IGNORECASE
+)
+_NO_SECRET = re.compile(r"(?:_|^)(?:public|file|version)(?:_|$)", re.IGNORECASE)
+
+
+def _check(subject: Subject) -> Iterator[Found]:
+    for step in subject.steps():
+        one = step.instruction
+        if not isinstance(one, Arg | Env):
+            continue
+        for pair in one.pairs:
+            if _SECRET.search(pair.name) and not _NO_SECRET.search(pair.name):
+                yield Found(
+                    one,
+                    f'Do not use ARG or ENV instructions for sensitive data ({one.keyword} "{pair.name}")',
+                    f"pass it to the RUN that needs it: --mount=type=secret,id=…,env={pair.name}",
+                )
+
+
+RULE = Rule(
+    "SecretsUsedInArgOrEnv",
+    "warning",
+    "no secret is passed through ARG or ENV, where the image shows it",
+    _check,
+    hadolint=("DL3064",),
+    buildkit=True,
+)
