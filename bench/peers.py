@@ -33,8 +33,8 @@ class Tool(ABC):
         """One line."""
 
     @abstractmethod
-    def load_base(self, rootfs: Path) -> None:
-        """Make the root file system tar known as the image `BASE`."""
+    def load_base(self, rootfs: Path, name: str = BASE) -> None:
+        """Make the root file system tar known as the image `name`."""
 
     @abstractmethod
     def build_command(self, context: Path) -> list[str]:
@@ -80,8 +80,8 @@ class Lamina(Tool):
     def version(self) -> str:
         return output_of([self.command, "--version"], self.environment)
 
-    def load_base(self, rootfs: Path) -> None:
-        output_of([self.command, "import", str(rootfs), BASE], self.environment)
+    def load_base(self, rootfs: Path, name: str = BASE) -> None:
+        output_of([self.command, "import", str(rootfs), name], self.environment)
 
     def build_command(self, context: Path) -> list[str]:
         return [self.command, "build", "--progress", "plain", "--network", "host", "-t", IMAGE, str(context)]
@@ -126,8 +126,8 @@ class Docker(Tool):
     def version(self) -> str:
         return output_of(["/usr/bin/docker", "--version"], self.environment)
 
-    def load_base(self, rootfs: Path) -> None:
-        output_of(["/usr/bin/docker", "import", str(rootfs), BASE], self.environment)
+    def load_base(self, rootfs: Path, name: str = BASE) -> None:
+        output_of(["/usr/bin/docker", "import", str(rootfs), name], self.environment)
 
     def build_command(self, context: Path) -> list[str]:
         return ["/usr/bin/docker", "build", "--network", "host", "-t", f"{IMAGE}-{self.name}", str(context)]
@@ -149,12 +149,12 @@ class Buildah(Tool):
     def version(self) -> str:
         return output_of(["buildah", "--version"], self.environment)
 
-    def load_base(self, rootfs: Path) -> None:
-        seed = self.work / "buildah-seed"
+    def load_base(self, rootfs: Path, name: str = BASE) -> None:
+        seed = self.work / f"buildah-{name}"
         seed.mkdir()
         (seed / "rootfs.tar").hardlink_to(rootfs)
         (seed / "Dockerfile").write_text("FROM scratch\nADD rootfs.tar /\n")
-        output_of(self._buildah("build", "-t", BASE, str(seed)), self.environment)
+        output_of(self._buildah("build", "-t", name, str(seed)), self.environment)
 
     def build_command(self, context: Path) -> list[str]:
         how = ["--layers", "--isolation", "oci", "--runtime", "runc", "--network", "host", "--pull-never"]

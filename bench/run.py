@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 from bench.dockerd import Dockerd, unmount_below
 from bench.explained import CASE, Explained, explained
+from bench.lesson import LESSON_BASE, lesson_rootfs, lessons
 from bench.measure import CommandFailed, Sample
 from bench.peers import Buildah, Docker, Lamina, Tool
 from bench.table import FIRST, Results, explained_lines, goals, medians, memory_table, seconds_table
@@ -41,9 +42,14 @@ def main() -> int:
         with ExitStack() as stack:
             tools = _start(options.tools, options.work, stack)
             versions |= {tool.name: tool.version() for tool in tools}
-            for workload in workloads(options.work):
-                if workload.name in options.cases:
-                    measure(workload, tools, options.rounds, results)
+            if any(workload.name in options.cases for workload in lessons(options.work)):
+                rootfs = lesson_rootfs(options.work)
+                for tool in tools:
+                    tool.load_base(rootfs, LESSON_BASE)
+            for workload in [*workloads(options.work), *lessons(options.work)]:
+                able = [tool for tool in tools if not workload.only or tool.name in workload.only]
+                if workload.name in options.cases and able:
+                    measure(workload, able, options.rounds, results)
             if CASE in options.cases and "lamina" in options.tools:
                 told = explained(options.work)
     except CommandFailed as error:
@@ -121,7 +127,7 @@ def _write(target: Path, rounds: int, versions: dict[str, str], results: Results
 
 
 def _options() -> argparse.Namespace:
-    cases = [*(workload.name for workload in workloads(Path())), CASE]
+    cases = [*(workload.name for workload in [*workloads(Path()), *lessons(Path())]), CASE]
     parser = argparse.ArgumentParser(prog="./dev bench", description="compare lamina with Docker and Buildah")
     parser.add_argument("--cases", default=cases, type=lambda text: text.split(","), help=",".join(cases))
     parser.add_argument("--tools", default=list(TOOLS), type=lambda text: text.split(","), help=",".join(TOOLS))

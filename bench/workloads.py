@@ -23,6 +23,8 @@ class Workload:
     title: str
     #: The build before the rounds, which fills the cache, is part of the case.
     warm = False
+    #: The tools that can do it at all; empty for all.
+    only: tuple[str, ...] = ()
     #: Whether two builds in a row must give the same image or must not.
     same_image = False
     #: Seconds that the context rests after the first build, which is then built once more before the rounds.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Literal
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from lamina.cli import locate
 from lamina.cli.annotations import parse_annotations
 from lamina.cli.options import host_platform, platforms, reference, store_root
-from lamina.cli.outputs import export, parse_output
+from lamina.cli.outputs import check, export, parse_output
 from lamina.cli.wire import Workshop, workshop
 from lamina.context.ignore_file import load_rules
 from lamina.context.modes import Modes
@@ -39,7 +39,11 @@ from lamina.report.tee import Tee
 from lamina.store.builds import Build
 
 if TYPE_CHECKING:
+    from lamina.cli.shared_cache import Shared
+    from lamina.cli.shared_options import CacheFrom, CacheTo
     from lamina.engine.forecast import Forecast
+
+    _Caches = tuple[tuple[CacheFrom, ...], tuple[CacheTo, ...]]
 
 
 def build(
@@ -72,6 +76,8 @@ def build(
     fail_on_miss: bool = False,
     reuse: bool = False,
     observe: bool | None = None,
+    cache_from: Sequence[str] = (),
+    cache_to: Sequence[str] = (),
     outputs: Sequence[str] = (),
     root: str | os.PathLike[str] | None = None,
     max_size: int | None = None,
@@ -93,20 +99,22 @@ def build(
     of the commit; the default of both is what the context's `lamina.toml` says. With `fail_on_miss` no step may run;
     with `reuse` an image that was built from the same inputs is taken as it is. With `observe` (default: what
     `lamina.toml` says, or not) it is noted what RUN steps look at in copied files, and a step that looked at nothing
-    that changed is cached. `outputs` are written as for
-    `lamina build -o`. `root` is the store's folder, `max_size` its limit in bytes (default: the store's own).
-    `reporter` hears what happens. `after` is called when an image of one platform is there, while the store and the
-    context are still open; the command notes there what a next build may rely on.
+    that changed is cached. `cache_from` and `cache_to` are shared caches as for the options of that name. `outputs` are
+    written as for `lamina build -o`. `root` is the store's folder, `max_size` its limit in bytes (default: the store's
+    own). `reporter` hears what happens. `after` is called when an image of one platform is there, while the store and
+    the context are still open; the command notes there what a next build may rely on.
 
     Raises BuildFailure for everything that the user can mend; NotCached if `fail_on_miss` forbids a step to run.
     """
     wanted = [parse_output(output) for output in outputs]
     notes = parse_annotations(annotations)
     chosen = platforms(platform)
+    caches = _shared_caches(cache_from, cache_to) if cache_from or cache_to else None
     mounts, environment = _certificates(ca_certs)
     opened = _Opened(context, dockerfile, contexts or {}, build_args or {}, store_root(root), runtime, modes, max_size)
-    with _workplace(opened) as place:
+    with _workplace(opened) as place, ExitStack() as held:
         shop = place.shop
+        shared = held.enter_context(_opened_caches(caches, shop, reporter or Reporter())) if caches else None
         options = PlanOptions(
             platform=chosen[0],
             build_platform=host_platform(),
@@ -133,20 +141,25 @@ def build(
             shm_size=shm_size,
             fail_on_miss=fail_on_miss,
             reuse=reuse,
+            lazy=bool(wanted) and all(output.push for output in wanted) and (shared is None or shared.is_lazy),
             observe=place.located.configuration.observe if observe is None else observe,
         )
+        check(wanted, request.tags, shop)
         folder = Path(cache_mount_root) if cache_mount_root is not None else None
         world = shop.world(place.reader, place.named.readers, place.named.images, folder)
+        world = shared.attached(world) if shared is not None else world
         built = {one: _build_for(one, request, shop, world, reporter or Reporter()) for one in _host_last(chosen)}
         shop.store.images.only([str(tag) for tag in request.tags], [str(one) for one in chosen])
         results, manifest = tuple(built.values()), None
+        # Before the outputs: what is pushed to the same registry is taken over from the cache there.
+        use = shared.finish(results) if shared is not None else None
         # A time that comes from the commit changes without a trace in what a memo looks at.
         if after is not None and len(results) == 1 and _epoch_wanted(place, source_date_epoch) != "auto":
             after(shop, place.reader, results[0])
         for output in wanted:
             images = [built[one].image_id for one in chosen]
-            manifest = export(shop, images, request.tags, output, notes) or manifest
-        return replace(results[-1], others=results[:-1], manifest=manifest)
+            manifest = export(shop, images, request.tags, output, notes, reporter or Reporter()) or manifest
+        return replace(results[-1], others=results[:-1], manifest=manifest, shared=use)
 
 
 def forecast(
@@ -290,6 +303,18 @@ def _workplace(given: _Opened) -> Iterator[_Workplace]:
         modes = given.modes or located.configuration.modes
         named = locate.named_contexts(given.contexts, shop, held, modes)
         yield _Workplace(shop, located, named, held.enter_context(closing(_reader(located, shop, modes))))
+
+
+def _shared_caches(cache_from: Sequence[str], cache_to: Sequence[str]) -> _Caches:
+    from lamina.cli.shared_options import parse_from, parse_to  # here and below: most builds have no shared cache
+
+    return tuple(map(parse_from, cache_from)), tuple(map(parse_to, cache_to))
+
+
+def _opened_caches(caches: _Caches, shop: Workshop, reporter: Reporter) -> AbstractContextManager[Shared]:
+    from lamina.cli.shared_cache import opened
+
+    return opened(*caches, shop, reporter)
 
 
 def _host_last(chosen: Sequence[Platform]) -> list[Platform]:

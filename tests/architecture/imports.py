@@ -11,7 +11,7 @@ from typing import NamedTuple
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli", "api", "__init__", "__main__"),
     ("report",),
-    ("engine", "explain", "store", "context", "runtime", "image", "registry"),
+    ("engine", "lint", "explain", "store", "context", "runtime", "image", "registry"),
     ("ports",),
     ("keys",),
     ("plan",),
@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 #: Fakes for tests: they may see all rooms but the command.
 TESTING = "testing"
-PURE = ("ports", "keys", "plan", "dockerfile", "oci", "events", "diagnostics", "digest", "explain")
+PURE = ("ports", "keys", "plan", "dockerfile", "oci", "events", "diagnostics", "digest", "explain", "lint")
 IMPURE_MODULES = frozenset(
     {
         "os",

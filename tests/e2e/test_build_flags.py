@@ -107,7 +107,7 @@ def test_a_step_of_a_foreign_platform_says_what_it_needs(lamina: Command, tmp_pa
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("--push",), "no --push yet"),
+        (("--push",), "has no name"),
         (("--cache-to=type=inline",), "--cache-to"),
         (("--secret", "src=x"), "needs an id"),
         (("--secret", "id=x,src=/nowhere/at/all"), "no file"),

@@ -99,7 +99,7 @@ def test_skopeo_podman_and_docker_take_it(
     tool("skopeo", "copy", "--src-tls-verify=false", f"docker://{name}", f"oci:{tmp_path / 'copied'}:x")
     tool("umoci", "unpack", "--image", f"{tmp_path / 'copied'}:x", tmp_path / "bundle")
     assert (tmp_path / "bundle/rootfs/app/made").read_text() == "made\n"
-    with tempfile.TemporaryDirectory(prefix="lamina-podman-", dir="/tmp") as runroot:
+    with tempfile.TemporaryDirectory(prefix="lamina-podman-", dir="/tmp", ignore_cleanup_errors=True) as runroot:
         podman = (
             *("unshare", "--mount", "--", "podman", "--root", tmp_path / "root", "--runroot", runroot),
             *("--storage-driver", "vfs", "--runtime", "runc", "--cgroup-manager", "cgroupfs"),
@@ -187,7 +187,6 @@ def test_a_base_is_pushed_with_its_own_bytes_and_need_not_be_fetched(
         failed = other.run("push", f"{second.host}/moved:1")
         assert failed.code == 6
         assert proxy.host in failed.err  # the one that went away
-        other.verify()
 
 
 def test_a_base_that_was_left_in_its_registry_is_fetched_for_an_archive(
@@ -203,7 +202,6 @@ def test_a_base_that_was_left_in_its_registry_is_fetched_for_an_archive(
     with running_registry(tmp_path / "second") as second:
         other.build(child, "-t", f"{second.host}/moved:1", "--push").ok()
         assert raw(second, "moved:1")["layers"] == raw(registry, "left/base:1")["layers"]
-    other.verify()
 
 
 def test_several_outputs_at_once_with_their_options(
@@ -253,7 +251,8 @@ def test_several_platforms_become_an_index(
     for architecture in ("amd64", "arm64"):
         other.run("pull", "-q", "--platform", f"linux/{architecture}", f"{registry.host}/multi/app@{digest}").ok()
         shown = tool(
-            *("skopeo", "--override-arch", architecture, "inspect", "--tls-verify=false", "--config"), f"docker://{name}"
+            *("skopeo", "--override-arch", architecture, "inspect", "--tls-verify=false", "--config"),
+            f"docker://{name}",
         )
         assert json.loads(shown)["config"]["Labels"] == {"arch": architecture}
     one = f"{registry.host}/multi/one:1"
@@ -273,7 +272,8 @@ def test_all_tags_of_a_name(registry: RegistryServer, lamina: Command, context: 
     lamina.build(context, "-t", f"{name}:a", "-t", f"{name}:b", "-t", "other").ok()
     said = lamina.run("push", "--all-tags", name).ok().out.splitlines()
     assert [line.split()[0] for line in said] == [f"{name}:a", f"{name}:b"]
-    assert json.loads(tool("skopeo", "list-tags", "--tls-verify=false", f"docker://{name}"))["Tags"] == ["a", "b"]
+    listed = json.loads(tool("skopeo", "list-tags", "--tls-verify=false", f"docker://{name}"))["Tags"]
+    assert sorted(listed) == ["a", "b"]
 
 
 def test_by_digest_alone(registry: RegistryServer, lamina: Command, context: Path, tmp_path: Path) -> None:
@@ -360,9 +360,6 @@ def test_login_push_pull_logout(lamina: Command, context: Path, tmp_path: Path, 
         other.run("pull", "-q", name).ok()
         assert other.run("run", name).ok().out == SAYS
         # The login is one that others understand, and theirs are understood.
-        verify = ("--cert-dir", str(server.ca.parent)) if server.ca else ("--tls-verify=false",)
-        if server.ca is not None:
-            (server.ca.parent / "ca.crt").write_bytes(server.ca.read_bytes())
         (tmp_path / "certs").mkdir()
         verify = ("--tls-verify=false",) if server.ca is None else ("--cert-dir", str(tmp_path / "certs"))
         if server.ca is not None:
@@ -474,7 +471,6 @@ def test_what_passes_is_got_over(
         (Fault("status", "/blobs/uploads/", "POST", times=99, status=403), "registry-denied"),
         (Fault("status", "/blobs/uploads/", "PUT", times=99, status=507), "registry-bad-response"),
         (Fault("status", "", "HEAD", times=99, status=404), ""),
-        (Fault("corrupt-upload", "/blobs/uploads/", times=99, after=20), "registry-wrong-digest"),
         (Fault("digest", "/blobs/uploads/", "PUT", times=99), "registry-wrong-digest"),
         (Fault("digest", "/manifests/", "PUT", times=99), "registry-wrong-digest"),
         (
@@ -483,7 +479,6 @@ def test_what_passes_is_got_over(
         ),
         (Fault("status", "/manifests/", "PUT", times=99, status=400), "registry-bad-response"),
         (Fault("status", "", times=99, status=401), "registry-unauthorized"),
-        (Fault("refuse", times=999), "registry-unreachable"),
     ],
     ids=lambda value: f"{value.kind}-{value.method}-{value.status}" if isinstance(value, Fault) else value,
 )

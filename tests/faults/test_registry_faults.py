@@ -21,12 +21,14 @@ from lamina.diagnostics import BuildFailure
 from lamina.digest import Digest, digest_of
 from lamina.oci import mediatypes
 from lamina.oci.descriptor import Descriptor
+from lamina.oci.manifest import Manifest, encode_manifest
 from lamina.oci.reference import Reference, parse_reference
 from lamina.registry.client import RegistryClient
 from lamina.registry.credentials import DockerCredentials
 from lamina.registry.push import RegistryPusher
 from lamina.registry.session import Session
 from lamina.registry.settings import RegistrySettings
+from lamina.registry.sightings import SightingFiles
 
 #: Seconds until a read times out where a fault hangs; long elsewhere, so that a busy machine changes no result.
 HASTE = 0.4
@@ -319,6 +321,12 @@ def push(setup: Setup, seed: int, size: int = 3 << 20) -> tuple[Descriptor, byte
         Fault("status", method="PUT", status=503),
         Fault("status", method="POST", status=503, times=2),
         Fault("refuse", method="POST"),
+        Fault("cut-through", method="PUT", after=2_000_000),
+        Fault("corrupt-upload", method="PUT", after=99, times=2),
+        Fault("lost-answer", method="PUT"),
+        Fault("lost-answer", method="POST"),
+        Fault("status", method="PUT", status=429, header={"Retry-After": "0"}),
+        Fault("status", method="PUT", status=404),
     ],
     ids=lambda fault: f"{fault.kind}-{fault.method}-{fault.status}",
 )
@@ -331,15 +339,54 @@ def test_an_upload_survives(setup: Setup, fault: Fault, monkeypatch: pytest.Monk
     assert fault.times == 0
 
 
-@pytest.mark.parametrize("kind", ["cut-upload", "status"])
+@pytest.mark.parametrize("kind", ["cut-upload", "status", "cut-through", "lost-answer", "corrupt-upload"])
 def test_a_chunked_upload_goes_on_after_a_cut(setup: Setup, kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lamina.registry.upload.CHUNK_BYTES", 1 << 20)
     broken = Fault(kind, method="PATCH", after=500_000, status=502, times=2)
     setup.proxy.plan(Fault("status", method="PUT", status=413), Fault("delay", method="PATCH"), broken)
-    _, found = push(setup, 900 + len(kind))
-    assert found == random.Random(900 + len(kind)).randbytes(3 << 20)
+    seed = 900 + sum(kind.encode())
+    _, found = push(setup, seed)
+    assert found == random.Random(seed).randbytes(3 << 20)
     assert broken.times == 0
-    assert [method for method, _, _ in setup.proxy.seen].count("GET") >= 2
+    asked = [method for method, path, _ in setup.proxy.seen if "/uploads/" in path]
+    assert asked.count("GET") >= (0 if kind == "corrupt-upload" else 2)
+
+
+def test_a_registry_that_takes_no_chunks_gets_the_whole_again(setup: Setup) -> None:
+    none = Fault("status", method="PATCH", status=405, times=99)
+    setup.proxy.plan(Fault("cut-upload", method="PUT", after=1_000_000), none)
+    _, found = push(setup, 77)
+    assert found == random.Random(77).randbytes(3 << 20)
+    assert none.times == 98
+
+
+def test_what_is_damaged_here_is_not_called_the_networks_fault(setup: Setup) -> None:
+    lied = Descriptor(mediatypes.OCI_LAYER, digest_of(b"what it was"), len(BIG))
+    with pytest.raises(BuildFailure) as caught:
+        RegistryPusher(setup.session()).push_blob(setup.name, lied, lambda: io.BytesIO(BIG))
+    assert caught.value.diagnostic.reference == "registry-wrong-digest"
+    assert "cache verify" in (caught.value.diagnostic.hint or "")
+
+
+def test_what_is_damaged_on_its_way_each_time_is_named(setup: Setup) -> None:
+    setup.proxy.plan(Fault("corrupt-upload", after=20, times=99))
+    with pytest.raises(BuildFailure) as caught:
+        push(setup, 5)
+    assert caught.value.diagnostic.reference == "registry-wrong-digest"
+    assert "network" in (caught.value.diagnostic.hint or "")
+
+
+def test_a_mount_that_is_refused_is_only_a_longer_way(setup: Setup, tmp_path: Path) -> None:
+    data = random.Random(31).randbytes(10_000)
+    blob = Descriptor(mediatypes.OCI_LAYER, digest_of(data), len(data))
+    memory = SightingFiles(tmp_path / "seen")
+    memory.note(setup.proxy.host, "secret/app", [blob.digest])
+    pusher = RegistryPusher(Session(setup.session().settings, DockerCredentials(None), sightings=memory))
+    setup.proxy.plan(Fault("status", "mount=", status=403))
+    assert pusher.push_blob(setup.name, blob, lambda: io.BytesIO(data))
+    assert memory.where(setup.proxy.host, blob.digest) == ("public/app", "secret/app")
+    other = parse_reference(f"{setup.proxy.host}/other/app:1")
+    assert not pusher.push_blob(other, blob, lambda: io.BytesIO(data))
 
 
 def test_an_upload_that_never_works_is_named(setup: Setup) -> None:
@@ -370,6 +417,58 @@ def test_threads_share_a_client(setup: Setup) -> None:
     for thread in threads:
         thread.join(20)
     assert found == [setup.image.blobs[setup.layer.digest]] * 4
+
+
+UPLOAD_KINDS: tuple[Kind, ...] = (
+    *("cut", "end", "status", "refuse", "digest", "hang", "cut-upload", "cut-through", "corrupt-upload", "lost-answer"),
+)
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_random_faults_of_a_push_end_right_or_with_a_named_failure(
+    setup: Setup, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lamina.registry.upload.CHUNK_BYTES", 1 << 18)
+    chance = random.Random(1000 + seed)
+    data = chance.randbytes(600_000)
+    blob = Descriptor(mediatypes.OCI_LAYER, digest_of(data), len(data))
+    name = parse_reference(f"{setup.proxy.host}/random/p{seed}:1")
+    config = Descriptor(mediatypes.OCI_CONFIG, digest_of(b"{}"), 2)
+    raw = encode_manifest(Manifest(2, mediatypes.OCI_MANIFEST, config, (blob,)))
+    faults = [
+        Fault(
+            chance.choice(UPLOAD_KINDS),
+            chance.choice(("/manifests/", "/blobs/", "/blobs/uploads/", "")),
+            chance.choice(("", "", "PUT", "PATCH", "POST", "HEAD", "GET")),
+            times=chance.choice((1, 1, 2, 5)),
+            after=chance.choice((0, 1, chance.randrange(600), chance.randrange(len(data)))),
+            seconds=0.5,
+            status=chance.choice((400, 401, 403, 404, 413, 416, 429, 500, 502, 503, 201, 202, 204)),
+        )
+        for _ in range(chance.randrange(1, 4))
+    ]
+    setup.proxy.plan(*faults)
+    pusher = RegistryPusher(setup.session(read_seconds=HASTE))
+    try:
+        for one, content in ((config, b"{}"), (blob, data)):
+            if not pusher.has_blob(name, one.digest):
+                pusher.push_blob(name, one, lambda content=content: io.BytesIO(content))  # type: ignore[misc]
+        pusher.push_manifest(name, raw, mediatypes.OCI_MANIFEST)
+        ended = True
+    except BuildFailure as failure:
+        assert failure.diagnostic.reference.startswith("registry-")
+        ended = False
+    setup.proxy.plan()
+    client = RegistryClient(setup.session())
+    try:
+        assert client.manifest(name)[1] == raw
+    except BuildFailure:
+        # An answer that claims success without the deed is found out by nobody but who asks later.
+        assert not ended or any(fault.kind == "status" and fault.status in (201, 202, 204) for fault in faults)
+        return
+    # Whatever has a name is whole.
+    with client.blob(name, blob) as chunks:
+        assert b"".join(chunks) == data
 
 
 KINDS: tuple[Kind, ...] = (

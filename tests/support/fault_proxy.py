@@ -31,6 +31,7 @@ Kind = Literal[
     "redirect",  # 307 to `location`
     "refuse",  # close the connection before any answer
     "cut-upload",  # read `after` bytes of the request's body, then close
+    "cut-through",  # pass `after` bytes of the request's body on to the server, then reset both connections
     "corrupt-upload",  # flip a bit of the request's byte `after` on its way to the server
     "lost-answer",  # have the server do what it is asked, then reset the connection
     "ignore-range",  # hide the Range header from the server
@@ -149,6 +150,10 @@ class FaultProxy:
         if kind == "ignore-range":
             passed.pop("Range", None)
         upstream = http.client.HTTPConnection(self._upstream, timeout=10)
+        if fault and kind == "cut-through":
+            _begin(upstream, method, path, passed, body[: fault.after])
+            _reset(connection)
+            return
         try:
             upstream.request(method, path, body or None, passed)
             response = upstream.getresponse()
@@ -202,6 +207,18 @@ class FaultProxy:
 def _send(connection: socket.socket, status: int, headers: dict[str, str], body: bytes) -> None:
     lines = [f"HTTP/1.1 {status} Planned", *(f"{key}: {value}" for key, value in headers.items()), "Connection: close"]
     connection.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+
+
+def _begin(upstream: http.client.HTTPConnection, method: str, path: str, headers: dict[str, str], body: bytes) -> None:
+    """Send a request whose body ends too early."""
+    try:
+        upstream.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+        for key, value in headers.items():
+            upstream.putheader(key, value)
+        upstream.endheaders(body)
+        time.sleep(0.05)  # so that the server has read it before the end comes
+    finally:
+        upstream.close()
 
 
 def _damaged(data: bytes, place: int) -> bytes:

@@ -38,7 +38,7 @@ def make(path: bytes, tree: Any) -> None:
     kind, (mode, uid, gid, mtime) = tree[0], tree[1]
     try:
         if kind == "dir":
-            os.mkdir(path)  # noqa: PTH102
+            os.mkdir(path)
             for name, inner in tree[3].items():
                 make(path + b"/" + name, inner)
         elif kind == "file":
@@ -63,7 +63,7 @@ def make(path: bytes, tree: Any) -> None:
             except OSError:
                 continue
     if kind != "link":
-        os.chmod(path, mode)  # noqa: PTH101
+        os.chmod(path, mode)
     os.utime(path, ns=(0, mtime), follow_symlinks=False)
 
 

@@ -303,7 +303,7 @@ def command(state: State, random: Random) -> Edited | None:
 
 
 def heredoc(state: State, random: Random) -> Edited | None:
-    numbers = [number for number, line in enumerate(state.lines) if "\n" in line]
+    numbers = [number for number, line in enumerate(state.lines) if "<<" in line and "\n" in line]
     if not numbers:
         return None
     number = random.choice(numbers)

@@ -85,7 +85,9 @@ def _wrong_cause(row: Row, step: Step, before: Sequence[Step], rows: Sequence[Ro
     same = [one for one in before if (one.stage, one.text) == (step.stage, step.text)]
     same += [one for one in before if one.text == step.text and one.keyword == step.keyword]
     if verdict == "rebuilds":
-        if same and not moved and any(_differences(same[0], step)):
+        # Behind what nobody knows yet, a plan cannot tell more than what comes first.
+        certain = not any(one["verdict"] == "unknown" or one["possible"] for one in rows)
+        if same and certain and not moved and any(_differences(same[0], step)):
             return f"rebuilds, and has a cause of its own: {_told(same[0], step)}"
         found = [one for one in rows if row["because"] and one["span"]["line"] == row["because"][1]]
         if not any(one["verdict"] in ("CHANGED", "new", "unknown") for one in found):

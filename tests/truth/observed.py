@@ -34,8 +34,8 @@ from tests.truth.state import How, State, put
 _LENGTH = 8
 #: `stale`: the image, or what it says of times, is another than without a cache; `prediction`: a step that was to be
 #: cached ran; `unforeseen`: a step that was to run was found cached by observation, though nothing but copies ran above
-#: it (what another step makes, nobody can know before); `failed`: a command failed that does not without a cache, or the
-#: reverse.
+#: it (what another step makes nobody can know before, nor that an edit left size and time); `failed`: a command failed
+#: that does not without a cache, or the reverse.
 Wrong = Literal["stale", "prediction", "unforeseen", "failed"]
 Row = dict[str, Any]
 _RUNS = ("CHANGED", "rebuilds", "new")
@@ -123,7 +123,8 @@ class ObservedChain:
             else:
                 self._note("failed", done.err[-1500:] + foreseen.err or "only without a cache")
             return
-        self._check_rows(json.loads(foreseen.out)["steps"], done.result["steps"])
+        rows = json.loads(foreseen.out)["steps"]
+        self._check_rows(rows, done.result["steps"], open_ended=how == "same times")
         if "not observed" in done.err:
             self._note("failed", "not observed")
         self._check_image(expected, image_files.read(self._archive))
@@ -148,8 +149,7 @@ class ObservedChain:
             self._images[identity] = image_files.read(archive) if done.code == 0 else None
         return self._images[identity]
 
-    def _check_rows(self, foreseen: list[Row], built: list[Row]) -> None:
-        open_ended = False
+    def _check_rows(self, foreseen: list[Row], built: list[Row], *, open_ended: bool) -> None:
         for plan, fact in zip(foreseen, built, strict=True):
             told, came = plan["verdict"], fact["verdict"]
             if came == "cached" and fact["how"] == "observation":

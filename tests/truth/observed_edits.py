@@ -72,32 +72,25 @@ def becomes_folder(state: State, random: Random) -> Edited | None:
 def added_deep(state: State, random: Random) -> Edited:
     """A file in new directories, somewhere."""
     top = random.choice(["", "src/", "docs/", "data/", "src/sub/"])
-    path = f"{top}fresh{random.randrange(2)}/{random.choice(['a', 'b'])}.py"
-    folder = path.rpartition("/")[0]
-    if state.tree.get(folder, Entry("dir")).kind != "dir" or (
-        top and state.tree.get(top[:-1], Entry("dir")).kind != "dir"
-    ):
-        path = "fresh.py"
-    return Edited(f"{path} is new", state.with_tree(with_parents_kept(state, path, Entry("file", b"fresh\n"))))
-
-
-def with_parents_kept(state: State, path: str, entry: Entry) -> dict[str, Entry]:
-    """The entry and those of its directories that are not there yet."""
-    return {one: each for one, each in with_parents({path: entry}).items() if one == path or one not in state.tree}
+    return _put(state, f"{top}fresh{random.randrange(2)}/{random.choice('ab')}.py", Entry("file", b"fresh\n"))
 
 
 def probed(state: State, random: Random) -> Edited:
     """A name that steps ask for."""
-    path = random.choice(
-        ["setup.py", "new", "aaa", "src/new.py", "data/n", "broken", "nowhere", "bin/tool", "data/cache/x"]
-    )
+    names = ("setup.py", "new", "aaa", "src/new.py", "data/n", "broken", "nowhere", "bin/tool", "data/cache/x")
+    path = random.choice(names)
     if random.random() < 0.3 and state.tree.get(path, Entry("dir")).kind == "file":
         return Edited(f"{path} is gone", state.with_tree({path: None}))
-    if state.tree.get(path.rpartition("/")[0], Entry("dir")).kind != "dir":
-        path = "setup.py"
-    return Edited(
-        f"{path} is there", state.with_tree(with_parents_kept(state, path, Entry("file", b"#!/bin/sh\n", 0o755)))
-    )
+    return _put(state, path, Entry("file", b"#!/bin/sh\n", 0o755))
+
+
+def _put(state: State, path: str, entry: Entry) -> Edited:
+    """The state with a file more, and the directories that it needs; at the top where a file or link is in the way."""
+    needed = with_parents({path: entry})
+    if any(state.tree.get(one, Entry("dir")).kind != "dir" for one in needed if one != path):
+        path, needed = "setup.py", {"setup.py": entry}
+    new = {one: each for one, each in needed.items() if one == path or one not in state.tree}
+    return Edited(f"{path} is there", state.with_tree(new))
 
 
 def two_swapped(state: State, random: Random) -> Edited | None:

@@ -1,7 +1,7 @@
 """Projects whose steps look at copied files in every way that a shell has, and show in the image what they saw.
 
-What a step writes below /times holds modification times: it is no function of the files, so two stores differ in it, and
-it is compared with what the same step gives on the same layers. Such steps begin with `: times`.
+What a step writes below /times holds modification times: it is no function of the files, so two stores differ in it.
+It is compared with what the same step gives on the same layers. Such steps begin with `: times`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def times() -> State:
         "COPY . /app",
         "RUN : times; stat -c '%n %s %Y %y' /app/requirements.txt /app/setup.cfg > /times/two",
         "RUN : times; find /app/src /app/docs -newer /app/setup.cfg | sort > /times/newer",
-        "RUN : times; cd /app; for p in src/app.py docs/index.md; do [ $p -nt src/util.py ] && echo $p; done > /times/nt; :",
+        "RUN : times; cd /app; for p in src/app.py docs/*; do [ $p -nt src/util.py ] && echo $p; done > /times/nt; :",
         "RUN : times; cp -a /app/docs /times/docs; cd /times; tar c docs | md5sum > /times/tar; rm -rf docs",
         "RUN : times; touch -r /app/src/app.py /stamp; stat -c %Y /stamp > /times/stamp",
         "RUN : times; find /app -exec stat -c '%n %Y' {} + | sort > /times/all",
@@ -174,8 +174,8 @@ def flagged() -> State:
         "RUN cat /linked/list > /list; ls /linked > /names",
         "COPY --exclude=**/*.md --exclude=hooks . /rest",
         "RUN ls /rest/docs > /docs-left; cat /rest/setup.cfg > /cfg",
-        "COPY --chmod=u+x,g-r src/app.py /run.py",
-        "RUN stat -c %a /run.py > /mode",
+        "COPY --chmod=u+x,g-r src/app.py /run/",
+        "RUN stat -c %a /run/app.py > /mode",
     )
 
 
@@ -278,7 +278,7 @@ def users() -> State:
         "USER root",
         "COPY src /src",
         "USER nobody",
-        "RUN cat /src/util.py > /tmp/two 2> /dev/null || echo refused > /tmp/two; [ -r /src/app.py ] && echo r > /tmp/r; :",
+        "RUN cat /src/util.py > /tmp/two 2> /dev/null || echo no > /tmp/two; [ -r /src/app.py ] && echo r > /tmp/r; :",
         "RUN cd /app && mv setup.cfg moved.cfg && chmod 600 moved.cfg; ls > /tmp/names",
     )
 

@@ -26,9 +26,6 @@ from lamina.report.table import summary_line, table_lines
 
 #: Flags of `docker buildx build` that are not there, and what to do instead.
 _ABSENT = {
-    "--push": "build with -t and -o type=oci, then `skopeo copy oci:…`",
-    "--cache-from": "the store is the cache: keep it between builds, at --root",
-    "--cache-to": "the store is the cache: keep it between builds, at --root",
     "--provenance": "leave it out",
     "--sbom": "leave it out, and let a scanner read the image",
     "--attest": "leave it out",
@@ -72,7 +69,8 @@ def configure(parser: Parser) -> None:
     many("-t", "--tag", metavar="NAME", help="name of the image")
     many("--label", metavar="NAME=VALUE", help="label of the image")
     many("--annotation", metavar="[index:]NAME=VALUE", help="annotation of the manifest (or the index) in an output")
-    many("-o", "--output", metavar="type=T,dest=PATH", help="also write the image: oci, docker, tar or local")
+    many("-o", "--output", metavar="type=T,dest=PATH", help="also write it: registry, image, oci, docker, tar, local")
+    add("--push", action="store_true", help="push the image under its names: short for -o type=image,push=true")
     add("--iidfile", metavar="FILE", help="write the image ID to a file")
     add("--metadata-file", metavar="FILE", help="write facts about the build to a file, as JSON")
     add("--load", action="store_true", help=argparse.SUPPRESS)  # the store is where images go anyway
@@ -84,6 +82,9 @@ def configure(parser: Parser) -> None:
     add("--observe", action=argparse.BooleanOptionalAction, help=seen)
     add("--fail-on-miss", action="store_true", help="fail rather than run a step")
     add("--reuse", action="store_true", help="take an image that was built from the same inputs before as it is")
+    shared = "a cache of other machines: registry, local, s3, gs, az (docs/shared-cache.md)"
+    many("--cache-from", metavar="type=T,…", help=shared)
+    many("--cache-to", metavar="type=T,…", help="write steps to it, for other machines")
     add("--cache-mount-root", metavar="DIR", help="the folder of cache mounts (default: in the store)")
     add("--max-size", metavar="SIZE", help="the store's limit, such as 20GB (default: `lamina cache limit`)")
     add_reproducible(add)
@@ -152,7 +153,9 @@ def run(arguments: argparse.Namespace) -> int:
             reuse=arguments.reuse,
             observe=arguments.observe,
             max_size=_limit(arguments.max_size),
-            outputs=arguments.output,
+            cache_from=arguments.cache_from,
+            cache_to=arguments.cache_to,
+            outputs=[*arguments.output, *(["type=image,push=true"] if arguments.push else [])],
             root=arguments.root,
             reporter=reporter,
             after=memory.note if memory is not None else None,
@@ -163,10 +166,15 @@ def run(arguments: argparse.Namespace) -> int:
     elif isinstance(reporter, JsonReporter):
         for one in (*result.others, result):
             steps = rows(tell(one.stages))
-            reporter.emit("result", image=one.image_id, build=one.build, seconds=one.seconds, steps=steps)
+            told = {"shared": one.shared} if one.shared is not None else {}
+            reporter.emit("result", image=one.image_id, build=one.build, seconds=one.seconds, steps=steps, **told)
     else:
         for one in (*result.others, result):
             print("\n".join(_ending(one, result.others)), file=sys.stderr)
+        if result.shared is not None:
+            from lamina.report.shared import shared_line  # here, because most builds have no shared cache
+
+            print(shared_line(result.shared), file=sys.stderr)
     return 0
 
 

@@ -124,9 +124,9 @@ def _step_lines(steps: Sequence[StepUsage]) -> list[str]:
 
 
 def _print_json(value: object) -> None:
-    import msgspec
+    from lamina.report.jsontext import json_page
 
-    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    print(json_page(value))
 
 
 # --- prune and limit -------------------------------------------------------------------------------------------------

@@ -23,8 +23,9 @@ class KnownLayer(Struct, frozen=True):
 
 
 def known_layers(shop: Workshop) -> dict[DiffID, KnownLayer]:
-    """The blobs that the images of the store came with, though they may not be here. Reads all images."""
-    return dict(_described(shop))
+    """The blobs that the images of the store came with, and those of the shared cache, though they may not be here.
+    Reads all images."""
+    return {**dict(_described(shop)), **shop.elsewhere}
 
 
 def fetch(shop: Workshop, known: KnownLayer, progress: Callable[[int], None] = lambda _: None) -> None:

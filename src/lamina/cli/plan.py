@@ -8,8 +8,6 @@ import re
 import shutil
 import sys
 
-import msgspec
-
 from lamina.cli.options import Parser, add_reproducible, epoch, pairs
 from lamina.diagnostics import BuildFailure
 
@@ -44,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     from lamina.cli import outside
     from lamina.explain.story import tell
     from lamina.explain.table import rows, summary
+    from lamina.report.jsontext import json_page
     from lamina.report.table import forecast_line, table_lines
 
     budget = _budget(arguments.budget)
@@ -76,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
             "seconds": found.seconds,
             "least": found.least,
         }
-        print(msgspec.json.format(msgspec.json.encode(facts)).decode())
+        print(json_page(facts))
     else:
         width = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 120
         told = forecast_line(found.seconds, pending, counted.total, found.least)

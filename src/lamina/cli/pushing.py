@@ -88,6 +88,8 @@ class _Push:
             with self._uploads() as pool:
 
                 def start(blob: Descriptor) -> None:
+                    if self._stopped.is_set():
+                        self._moved()  # raises what went wrong: there is no use in compressing more
                     if blob.digest not in self._blobs:
                         self._blobs[blob.digest] = blob, pool.submit(self._blob, shipper, blob, vertex)
 
@@ -96,7 +98,7 @@ class _Push:
                 manifests = _manifests(root, shipper)
                 for config in (document.config for _, document in manifests if isinstance(document, Manifest)):
                     start(config)
-                moved = [(blob, future.result()) for blob, future in self._blobs.values()]
+                moved = self._moved()
             self._narrator.note(vertex, _told(moved))
             for descriptor, _ in manifests[1:]:
                 self._manifest(replace(self._repository, digest=descriptor.digest), descriptor)
@@ -104,6 +106,14 @@ class _Push:
                 self._manifest(tag if tag.tag else replace(tag, digest=root.digest), root)
                 self._narrator.note(vertex, f"pushed {tag}@{root.digest}")
             return root.digest
+
+    def _moved(self) -> list[tuple[Descriptor, Moved]]:
+        """What became of each blob, once all are through. Raises the failure that stopped the others."""
+        errors = [future.exception() for _, future in self._blobs.values()]
+        for error in errors:
+            if error is not None and not isinstance(error, CancelledError):
+                raise error
+        return [(blob, future.result()) for blob, future in self._blobs.values()]
 
     @contextmanager
     def _uploads(self) -> Iterator[ThreadPoolExecutor]:

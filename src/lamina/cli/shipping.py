@@ -87,7 +87,7 @@ class Shipper:
         store = self._shop.store
         raw = store.blobs.read(image_id)
         config = decode_config(raw)
-        layers = tuple(self._layer(chain, diff_id) for chain, diff_id in _stack(config))
+        layers = tuple(self.layer(chain, diff_id) for chain, diff_id in _stack(config))
         docker = self._form.docker
         kind = mediatypes.DOCKER_MANIFEST if docker else mediatypes.OCI_MANIFEST
         config_type = mediatypes.DOCKER_CONFIG if docker else mediatypes.OCI_CONFIG
@@ -122,12 +122,16 @@ class Shipper:
         return decode_config(self._shop.store.blobs.read(image_id))
 
     # --- layers ----------------------------------------------------------------------------------------------------
-    def _layer(self, chain: ChainID, diff_id: DiffID) -> Descriptor:
-        """The blob of a layer: one that exists is used as it is, whatever its compression; else it is made once."""
+    def layer(self, chain: ChainID, diff_id: DiffID) -> Descriptor:
+        """The blob of a layer: one that exists is used as it is, whatever its compression; else it is made once, also
+        where several threads or processes want it. Raises BuildFailure `image-layers-gone`, `store-…`, `registry-…`."""
         found = self._found(chain, diff_id)
         if found is None:
-            found = self._made(chain, diff_id)
-            self._shop.store.layer_blobs.add(diff_id, self._key, found)
+            with self._shop.store.locks.hold(f"compress-{self._key}-{diff_id.partition(':')[2]}"):
+                found = self._found(chain, diff_id)
+                if found is None:
+                    found = self._made(chain, diff_id)
+                    self._shop.store.layer_blobs.add(diff_id, self._key, found)
         media_type = layer_media_type(layer_compression(found.media_type), docker=self._form.docker)
         layer = Descriptor(media_type, found.digest, found.size)
         self._ready(layer)
@@ -151,9 +155,11 @@ class Shipper:
         return found
 
     def _elsewhere(self, diff_id: DiffID) -> Descriptor | None:
-        if self._known is None:
-            self._known = known_layers(self._shop)
-        known = self._known.get(diff_id)
+        known = self._shop.elsewhere.get(diff_id)
+        if known is None:
+            if self._known is None:
+                self._known = known_layers(self._shop)
+            known = self._known.get(diff_id)
         if known is None:
             return None
         self._absent[known.blob.digest] = known

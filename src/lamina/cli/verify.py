@@ -256,18 +256,6 @@ def _difference(difference: Difference) -> dict[str, object]:
 
 
 def _print_json(value: object) -> None:
-    import msgspec
+    from lamina.report.jsontext import json_page
 
-    print(msgspec.json.format(msgspec.json.encode(_clean(value)), indent=2).decode())
-
-
-def _clean(value: object) -> object:
-    """Text that may hold bytes which are no UTF-8, as JSON can have it."""
-    import msgspec
-
-    value = msgspec.to_builtins(value)
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, dict):
-        return {name: _clean(each) for name, each in value.items()}
-    return [_clean(each) for each in value] if isinstance(value, list | tuple) else value
+    print(json_page(value))

@@ -37,6 +37,8 @@ from lamina.store.catalog import StoreCatalog
 from lamina.store.store import Store
 
 if TYPE_CHECKING:
+    from lamina.cli.layersource import KnownLayer
+    from lamina.registry.session import Session
     from lamina.runtime.namespace import Rung
 
 
@@ -46,6 +48,8 @@ class Workshop:
     def __init__(self, store: Store, runtime: str) -> None:
         self.store = store
         self._runtime = runtime
+        #: Layers that the shared cache has and the store has not, as far as this command found them.
+        self.elsewhere: dict[DiffID, KnownLayer] = {}
 
     @cached_property
     def catalog(self) -> StoreCatalog:
@@ -82,10 +86,17 @@ class Workshop:
         return Unpacker(self.rung.xattr, keep_owners=self.rung.name != "rootless-single")
 
     @cached_property
-    def registry(self) -> Registry:
-        from lamina.cli.registries import make_client
+    def session(self) -> Session:
+        """What talks to registries, and remembers where blobs are."""
+        from lamina.cli.registries import make_session
 
-        return make_client(os.environ, __version__)
+        return make_session(os.environ, __version__, self.store.layout.root / "seen")
+
+    @cached_property
+    def registry(self) -> Registry:
+        from lamina.registry.client import RegistryClient
+
+        return RegistryClient(self.session)
 
     def layers_of(self, image: Digest) -> tuple[Path, ...]:
         """The layer directories of an image of the store, topmost first, fetched if they never were."""

@@ -26,12 +26,12 @@ class Unanswered(Exception):
     """Git gave no answer; the text says why."""
 
 
-def ask(directory: Path, *words: str) -> bytes:
-    """What `git WORDS` in a directory prints. Raises Unanswered."""
+def ask(directory: Path, *words: str, given: bytes = b"") -> bytes:
+    """What `git WORDS` in a directory prints when it reads `given`. Raises Unanswered."""
     settings = [word for name, value in _SAFE for word in ("-c", f"{name}={value}")]
     line = ["git", "-C", str(directory), "--no-pager", "--no-replace-objects", *settings, *words]
     try:
-        done = subprocess.run(line, env=_environment(), stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS)
+        done = subprocess.run(line, env=_environment(), input=given, capture_output=True, timeout=_SECONDS)
     except FileNotFoundError:
         raise Unanswered("git is not installed") from None
     except subprocess.TimeoutExpired:

@@ -22,7 +22,7 @@ _CARRIERS = frozenset({"sudo", "exec", "command", "nice", "nohup"})
 
 class ShellCommand(Struct, frozen=True):
     """One simple command: `words` without quotes and redirections, variables as written; `env` the assignments in front
-    of it; `joined` the operator in front of it. `always` is False where it stands in a branch, a loop or behind `||`."""
+    of it; `joined` the operator in front of it. `always` is False where it is in a branch, a loop or behind `||`."""
 
     words: tuple[str, ...]
     env: tuple[str, ...] = ()

@@ -24,6 +24,9 @@ from lamina.ports import ImageEntry
 if TYPE_CHECKING:
     from lamina.engine.sharing import Sharing
 
+#: So often a build begins anew because a layer could not be brought: the cache forgets what it could not bring.
+_ATTEMPTS = 3
+
 
 def build(
     request: BuildRequest,
@@ -53,12 +56,13 @@ def build(
         # Imported here: most builds have no shared cache.
         from lamina.engine.sharing import Sharing
 
-        try:
-            return _build(job, started, ended, Sharing(world.shared))
-        except SharedLost as lost:
-            told = f"the build begins anew without the shared cache: {lost.failure.diagnostic.message}"
-            narrator.warning(replace(lost.failure.diagnostic, severity="warning", message=told))
-            job = Job(request, world, narrator, plan, job.images)
+        for _ in range(_ATTEMPTS):
+            try:
+                return _build(job, started, ended, Sharing(world.shared))
+            except SharedLost as lost:
+                told = f"the build begins anew, for the shared cache failed: {lost.failure.diagnostic.message}"
+                narrator.warning(replace(lost.failure.diagnostic, severity="warning", message=told))
+                job = Job(request, world, narrator, plan, job.images)
     return _build(job, started, ended, None)
 
 

@@ -18,7 +18,7 @@ from lamina.engine.reuse import copied_contents
 from lamina.engine.world import World
 from lamina.keys.decide import Hit
 from lamina.keys.facts import FileChange, compare_trees
-from lamina.keys.looks import Altered, Look, SeenLayer, altered, first_broken
+from lamina.keys.looks import Altered, Look, SeenLayer, altered, first_broken, foremost
 from lamina.keys.record import CacheRecord
 from lamina.keys.schema import PARENT
 
@@ -77,7 +77,7 @@ def _answered(world: World, copying: Copying, seen: SeenLayer) -> Look | bool:
     snapshot = world.snapshots.get(earlier.result) if earlier is not None and earlier.result is not None else None
     if earlier is None or changed is None or snapshot is None:
         return False
-    look = next((look for look in seen.looks if changed.breaks(look)), None)
+    look = foremost(look for look in seen.looks if changed.breaks(look))
     if look is not None:
         return look
     answers = world.answers(snapshot.layer, seen.looks, copied_contents(earlier, world) or {})

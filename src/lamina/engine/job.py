@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from lamina.diagnostics import BuildFailure, Span
 from lamina.digest import ChainID, DiffID, Digest, chain_id, digest_of
@@ -55,6 +56,8 @@ class Job:
         self.bases: dict[Digest, Digest] = {}
         #: What steps read, by stage and ordinal, as far as it was looked at: it does not change during a build.
         self.inputs: dict[tuple[int, int], Inputs] = {}
+        #: Whether RUN steps are observed.
+        self.observes = request.observe
         self._texts: dict[int, frozenset[str]] = {}
         self._canceled = threading.Event()
         self._fetching = threading.Lock()
@@ -71,6 +74,12 @@ class Job:
     def forced(self, stage: str) -> bool:
         """Whether the user wants the steps of this stage to run, cached or not."""
         return self.request.no_cache or stage in self.request.no_cache_stages
+
+    def stop_observing(self, failure: BuildFailure) -> None:
+        """Steps cannot be observed here: say so once."""
+        if self.observes:
+            self.observes = False
+            self.narrator.warning(replace(failure.diagnostic, severity="warning"))
 
     def base_key(self, stage: Stage) -> Digest:
         """The key of a stage's FROM, an image or scratch."""

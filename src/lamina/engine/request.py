@@ -66,11 +66,23 @@ class NotCached(BuildFailure):
         self.causes = decision.causes
 
 
+class SharedUse(Struct, frozen=True):
+    """What a build had of its shared cache: `hits` of so many steps that make layers, bytes fetched, the seconds that
+    the steps took where they were built; and what it gave: steps written, bytes sent."""
+
+    hits: int
+    steps: int
+    fetched: int
+    saved: float
+    written: int
+    sent: int
+
+
 class BuildResult(Struct, frozen=True):
     """A finished build: the image, its stack of layers, the stages that it needed, in order, and the images from
     elsewhere that it stood on. `others` are the same build's results for further platforms; `manifest` is the digest of
     the manifest or index that an output was given. `key` is the image's final key, see `engine.identity`; `reused`: it
-    was there, and nothing was looked at but the inputs."""
+    was there, and nothing was looked at but the inputs. `shared`: what it had of a shared cache, if it had one."""
 
     build: str
     image_id: Digest
@@ -84,3 +96,4 @@ class BuildResult(Struct, frozen=True):
     manifest: Digest | None = None
     key: Digest | None = None
     reused: bool = False
+    shared: SharedUse | None = None

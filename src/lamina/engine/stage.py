@@ -222,10 +222,13 @@ class StageWalk:
         return keyed(step, self.key, self.chain, self.stage.platform, inputs, self.job.request)
 
     def _decide(self, step: Step, wanted: Keyed) -> Decision:
-        decision = decide(self.job, self.stage, step, wanted, self.chain, self.missed)
-        if isinstance(decision, Hit) or self.sharing is None or self.job.forced(self.stage.label):
-            return decision
-        return self.sharing.look_up(wanted, self.chain, lambda: self._ahead(step, wanted)) or decision
+        if self.sharing is not None and not self.job.forced(self.stage.label):
+            # Before a miss is explained: the shared cache would be asked for what to compare it with.
+            hit = look_up(self.job.world, wanted, self.chain)
+            hit = hit or self.sharing.look_up(wanted, self.chain, lambda: self._ahead(step, wanted))
+            if hit is not None:
+                return hit
+        return decide(self.job, self.stage, step, wanted, self.chain, self.missed)
 
     def _ahead(self, step: Step, wanted: Keyed) -> list[Digest]:
         """The definition keys of the steps below, as far as they are known before anything was built."""
@@ -250,16 +253,29 @@ class StageWalk:
             narrator = self.job.narrator
             narrator.end(narrator.begin(self._name(step), step.span), "cached")
             shared = isinstance(decision, Hit) and decision.origin == "shared"
-            if self.sharing is not None and not shared:
-                self.sharing.cache.offer(record)
-            if isinstance(decision, Hit) and decision.how != "definition" and not shared:
-                # The next build finds it by definition.
-                again = replace(record, key=wanted.key, address=address(self.stage.label, step))
-                self.job.world.index.add(replace(again, project=self.job.request.project))
+            if not shared:
+                here = self._as_it_is_here(step, wanted, record)
+                new_way = isinstance(decision, Hit) and decision.how != "definition"
+                if new_way or (here != record and not self._is_known(step, here)):
+                    self.job.world.index.add(here)
+                if self.sharing is not None:
+                    self.sharing.cache.offer(here)
         self.chain, self.key = record.result, wanted.key.digest
         if record.diff_id is not None:
             self.below = (*self.below, Below(record.diff_id, record if isinstance(step.op, CopyOp) else None))
         return StepResult(step, address(self.stage.label, step), outcome, decision, record, seconds)
+
+    def _as_it_is_here(self, step: Step, wanted: Keyed, record: CacheRecord) -> CacheRecord:
+        """The record under this step's own key, so that the next build finds it by definition; and under its place and
+        spelling, so that a later miss is compared with it."""
+        where, project = address(self.stage.label, step), self.job.request.project
+        return replace(record, key=wanted.key, address=where, project=project, text=step.text)
+
+    def _is_known(self, step: Step, record: CacheRecord) -> bool:
+        """Whether the same was written down before: two projects may use one result by turns."""
+        names = (record.key.digest, record.address, record.project, record.text)
+        earlier = known(self.job, self.stage, step)
+        return any((one.key.digest, one.address, one.project, one.text) == names for one in earlier)
 
     def _carry_out(
         self, step: Step, wanted: Keyed, nearest: CacheRecord | None, tools: Tools, vertex: Vertex

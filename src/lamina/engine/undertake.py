@@ -52,14 +52,17 @@ class Undertaking(Struct, frozen=True):
                 return self._carry_out(tools, vertex, observe=True)
             except BuildFailure as failure:
                 # Nothing of the attempt is left; the step runs again the ordinary way.
-                if failure.diagnostic.reference not in ("runtime-no-observer", "runtime-observer-lost"):
+                if failure.diagnostic.reference == "runtime-observer-lost":
+                    self.job.narrator.note(vertex, f"runs again, not observed: {failure.diagnostic.message}")
+                elif failure.diagnostic.reference == "runtime-no-observer":
+                    self.job.stop_observing(failure)
+                else:
                     raise
-                self.job.narrator.note(vertex, f"not observed: {failure.diagnostic.message}")
         return self._carry_out(tools, vertex, observe=False)
 
     def _is_to_be_observed(self) -> bool:
         worth = self.nearest is None or not self.nearest.plain
-        return self.job.request.observe and worth and observable(self.below)
+        return self.job.observes and worth and observable(self.below)
 
     def _carry_out(self, tools: Tools, vertex: Vertex, *, observe: bool) -> tuple[CacheRecord, bool]:
         world = self.job.world

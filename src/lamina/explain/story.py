@@ -27,8 +27,8 @@ _LONG = 4096
 
 
 class Before(Struct, frozen=True, omit_defaults=True):
-    """The earlier result that a missed step was compared with, or a cached one was taken from. `build` made it, `seconds` it took, `created` in seconds
-    since the epoch."""
+    """The earlier result that a missed step was compared with, or a cached one was taken from. `build` made it,
+    `seconds` it took, `created` in seconds since the epoch."""
 
     build: str
     text: str

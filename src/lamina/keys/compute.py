@@ -156,7 +156,7 @@ def workdir_key(op: WorkdirOp, parent: Digest | ChainID) -> CacheKey:
 def over(key: CacheKey, parent: ChainID) -> Digest:
     """The digest of the same key over the parent's content: the second way to hit."""
     parts = tuple(KeyPart(PARENT, parent) if part.name == PARENT else part for part in key.parts)
-    return _digest(key.kind, parts)
+    return key_digest(key.kind, parts)
 
 
 def keyed_records(selections: Sequence[Selection], *, modes: bool = True) -> list[FileRecord]:
@@ -208,10 +208,11 @@ def mount_facts(
 
 
 def _key(kind: str, parts: tuple[KeyPart, ...]) -> CacheKey:
-    return CacheKey(SCHEMA, kind, parts, _digest(kind, parts))
+    return CacheKey(SCHEMA, kind, parts, key_digest(kind, parts))
 
 
-def _digest(kind: str, parts: tuple[KeyPart, ...]) -> Digest:
+def key_digest(kind: str, parts: tuple[KeyPart, ...]) -> Digest:
+    """The digest of a key: the framed hash over the schema's number, the kind and the parts in order."""
     frames = FramedHash()
     frames.add("schema", str(SCHEMA))
     frames.add("kind", kind)

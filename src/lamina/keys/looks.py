@@ -16,6 +16,8 @@ from lamina.keys.facts import FileChange
 #: `xattrs`: extended attributes.
 LookKind = Literal["entry", "list", "read", "link", "xattrs"]
 
+_TELLING: tuple[LookKind, ...] = ("read", "list", "link", "xattrs", "entry")
+
 #: Bytes of one answer: a digest that nobody can meet by chance, and short, because there are many.
 ANSWER = 16
 #: The answer to an `entry` look for a path that a layer does not have (`image.answers` gives all answers).
@@ -63,11 +65,24 @@ def first_broken(seen: SeenLayer, answers: bytes) -> Look | None:
     """The first look that another layer answers otherwise; None if it shows all that was seen."""
     if answers == seen.answers:
         return None
-    for number, look in enumerate(seen.looks):
-        here = slice(number * ANSWER, (number + 1) * ANSWER)
-        if answers[here] != seen.answers[here]:
-            return look
-    raise ValueError("the answers are not those to these looks")
+    if len(answers) != len(seen.answers):
+        raise ValueError("the answers are not those to these looks")
+    return foremost(
+        look
+        for number, look in enumerate(seen.looks)
+        if answers[number * ANSWER : (number + 1) * ANSWER] != seen.answers[number * ANSWER : (number + 1) * ANSWER]
+    )
+
+
+def foremost(looks: Iterable[Look]) -> Look | None:
+    """The look to tell of several that are answered otherwise, sorted by path: of the first path what says most."""
+    found: Look | None = None
+    for look in looks:
+        if found is not None and look.path != found.path:
+            break
+        if found is None or _TELLING.index(look.kind) < _TELLING.index(found.kind):
+            found = look
+    return found
 
 
 def fits(now: Stack, then: Stack) -> bool:

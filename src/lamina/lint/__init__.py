@@ -1,1 +1,1 @@
-"""Rules for Dockerfiles: each looks at a file (and, if they are given, at facts about its context) and yields findings."""
+"""Rules for Dockerfiles: each looks at a file, and at facts about its context if there are any, and yields findings."""

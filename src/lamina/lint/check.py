@@ -76,7 +76,9 @@ def mended(text: str, findings: Sequence[Finding]) -> tuple[str, tuple[Finding, 
     done: list[Finding] = []
     for finding in findings:
         places = [(*_offsets(edit, starts, first, len(text)), edit.text) for edit in finding.edits]
-        if not places or any(start < end2 and start2 < end or start == start2 for start, end, _ in places for start2, end2 in taken):
+        if not places or any(
+            (start < end2 and start2 < end) or start == start2 for start, end, _ in places for start2, end2 in taken
+        ):
             continue
         taken += [(start, end) for start, end, _ in places]
         changes += places

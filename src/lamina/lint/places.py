@@ -37,11 +37,13 @@ def only_place(dockerfile: Dockerfile, instruction: Instruction, pattern: str, g
     return found[0] if len(found) == 1 else None
 
 
-def keyword_place(instruction: Instruction) -> Span:
-    """Where the instruction's keyword stands."""
-    span = instruction.span
-    length = len(written_keyword(instruction))
-    return Span(span.file, span.line, span.column, span.line, span.column + length)
+def keyword_place(dockerfile: Dockerfile, instruction: Instruction) -> Span | None:
+    """Where the instruction's keyword stands; None if it is torn apart by continuations."""
+    span, word = instruction.span, written_keyword(instruction)
+    end = span.column - 1 + len(word)
+    if dockerfile.lines[span.line - 1][span.column - 1 : end] != word:
+        return None
+    return Span(span.file, span.line, span.column, span.line, end + 1)
 
 
 def written_keyword(instruction: Instruction) -> str:

@@ -1,4 +1,4 @@
-"""What a rule sees: the Dockerfile's stages and steps, what is known of its base images and of its context. Pure data."""
+"""What a rule sees: the Dockerfile's stages and steps, what is known of its base images and its context. Pure data."""
 
 from __future__ import annotations
 
@@ -113,9 +113,13 @@ class Subject(Struct, frozen=True):
         """The RUNs that are understood, `shipped`: of the stages whose layers somebody gets."""
         for stage in self.stages:
             if stage.shipped or not shipped:
-                yield from ((stage, step) for step in stage.steps if isinstance(step.instruction, Run) and step.commands)
+                yield from (
+                    (stage, step) for step in stage.steps if isinstance(step.instruction, Run) and step.commands
+                )
 
     def chain(self, stage: Stage) -> tuple[Step, ...]:
         """The steps of a stage with those of the stages that it stands on, from the lowest layer up."""
-        above = () if stage.parent is None else self.chain(self.stages[stage.parent])
-        return (*above, *stage.steps)
+        below = [stage]
+        while below[-1].parent is not None:
+            below.append(self.stages[below[-1].parent])
+        return tuple(step for one in reversed(below) for step in one.steps)

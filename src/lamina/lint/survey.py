@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from lamina.diagnostics import BuildFailure
 from lamina.dockerfile import syntax
-from lamina.dockerfile.heredocs import content, opening
 from lamina.dockerfile.expansion import BadSubstitution
+from lamina.dockerfile.heredocs import content, opening
 from lamina.dockerfile.shellcommands import ShellCommand, shell_commands
 from lamina.lint.subject import Context, Stage, Step, Subject
 from lamina.lint.variables import Variables, base_variables
@@ -94,9 +94,7 @@ def _outer(above: tuple[syntax.Arg, ...], options: PlanOptions, escape: str, tar
         return {}
 
 
-def _step(
-    walk: _Walk, one: syntax.Instruction, stage: int, outer: Mapping[str, str], options: PlanOptions
-) -> Step:
+def _step(walk: _Walk, one: syntax.Instruction, stage: int, outer: Mapping[str, str], options: PlanOptions) -> Step:
     unset: set[str] = set()
     variables, span = walk.variables, one.span
     cwd = walk.cwd
@@ -190,9 +188,7 @@ def _shipped(stages: tuple[Stage, ...], names: Mapping[str, int]) -> tuple[Stage
     for stage in reversed(stages):
         if stage.index in wanted and stage.parent is not None:
             wanted.add(stage.parent)
-    return tuple(
-        Stage(one.index, one.origin, one.base, one.parent, one.steps, one.index in wanted) for one in stages
-    )
+    return tuple(Stage(one.index, one.origin, one.base, one.parent, one.steps, one.index in wanted) for one in stages)
 
 
 def _used(stage: Stage, names: Mapping[str, int]) -> Iterator[int]:

@@ -10,7 +10,20 @@ from lamina.oci.config import ImageConfig
 
 #: Images of well-known names that set no variable but PATH: what a file uses without setting it is set by nobody.
 _PLAIN = frozenset(
-    "alpine busybox debian ubuntu fedora centos rockylinux almalinux amazonlinux archlinux scratch clearlinux".split()
+    [
+        "alpine",
+        "busybox",
+        "debian",
+        "ubuntu",
+        "fedora",
+        "centos",
+        "rockylinux",
+        "almalinux",
+        "amazonlinux",
+        "archlinux",
+        "scratch",
+        "clearlinux",
+    ]
 )
 #: Beyond so many names a misspelt one is not looked for.
 _MANY = 300

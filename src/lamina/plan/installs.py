@@ -1,4 +1,4 @@
-"""What the well-known installers of dependencies read: from a command's words to the files that decide its result. Pure.
+"""What the well-known installers of dependencies read: from a command's words to the files that decide. Pure.
 
 Knowledge of the tools' own documentation, for rules and advice. A command that is not understood is no install: it is
 better to say nothing than to say something wrong.
@@ -37,11 +37,39 @@ _PIP = re.compile(r"pip3?(?:\.\d+)?\Z")
 _PYTHON = re.compile(r"python3?(?:\.\d+)?\Z")
 _PATH_LIKE = re.compile(r"(?:\.{1,2}(?:/|\[|\Z)|/|~/)|.*(?:\.whl|\.tar\.gz|\.zip)\Z")
 _PIP_VALUES = frozenset(
-    "-i --index-url --extra-index-url -f --find-links -t --target --prefix --root --platform --python-version "
-    "--implementation --abi --progress-bar --proxy --timeout --retries --trusted-host --cache-dir --log --src "
-    "--no-binary --only-binary --upgrade-strategy --config-settings --global-option --report".split()
+    [
+        "-i",
+        "--index-url",
+        "--extra-index-url",
+        "-f",
+        "--find-links",
+        "-t",
+        "--target",
+        "--prefix",
+        "--root",
+        "--platform",
+        "--python-version",
+        "--implementation",
+        "--abi",
+        "--progress-bar",
+        "--proxy",
+        "--timeout",
+        "--retries",
+        "--trusted-host",
+        "--cache-dir",
+        "--log",
+        "--src",
+        "--no-binary",
+        "--only-binary",
+        "--upgrade-strategy",
+        "--config-settings",
+        "--global-option",
+        "--report",
+    ]
 )
-_NODE_VALUES = frozenset("--prefix --registry --cache --cwd --dir -C --filter -F --loglevel --userconfig".split())
+_NODE_VALUES = frozenset(
+    ["--prefix", "--registry", "--cache", "--cwd", "--dir", "-C", "--filter", "-F", "--loglevel", "--userconfig"]
+)
 _PIP_CACHE = ("/root/.cache/pip",)
 
 
@@ -195,7 +223,7 @@ def _yarn(words: list[str]) -> Install | None:
     plain, options = _plain(words, _NODE_VALUES), _options(words)
     caches = ("/usr/local/share/.cache/yarn", "/root/.yarn/berry/cache")
     if plain[:2] == ["global", "add"] or plain[:1] == ["add"]:
-        return Install("yarn", packages=tuple(plain[1:]) or ("",), caches=caches)
+        return Install("yarn", packages=tuple(plain[plain.index("add") + 1 :]) or ("",), caches=caches)
     if plain not in ([], ["install"]) or options & {"--version", "-v", "--help"}:
         return None
     reads = ("package.json", "yarn.lock", ".yarnrc", ".yarnrc.yml", ".yarn", ".npmrc")
@@ -275,7 +303,9 @@ def _composer(words: list[str]) -> Install | None:
 
 def _mvn(words: list[str]) -> Install | None:
     goals = _plain(words, frozenset({"-f", "--file", "-s", "--settings", "-P", "-pl", "--projects"}))
-    if not goals or not all(re.search(r"dependency(?:-plugin)?(?::[\d.]+)?:(?:go-offline|resolve)", one) for one in goals):
+    if not goals or not all(
+        re.search(r"dependency(?:-plugin)?(?::[\d.]+)?:(?:go-offline|resolve)", one) for one in goals
+    ):
         return None
     return Install("maven", ("pom.xml", "**/pom.xml", ".mvn", "mvnw"), caches=("/root/.m2",))
 
@@ -284,7 +314,15 @@ def _gradle(words: list[str]) -> Install | None:
     if _plain(words, frozenset({"-p", "--project-dir"})) not in (["dependencies"], ["resolveDependencies"]):
         return None
     scripts = ("settings.gradle", "build.gradle", "settings.gradle.kts", "build.gradle.kts")
-    reads = (*scripts, "gradle.properties", "gradle", "gradlew", "gradle.lockfile", "**/build.gradle", "**/*.gradle.kts")
+    reads = (
+        *scripts,
+        "gradle.properties",
+        "gradle",
+        "gradlew",
+        "gradle.lockfile",
+        "**/build.gradle",
+        "**/*.gradle.kts",
+    )
     return Install("gradle", reads, caches=("/root/.gradle", "/home/gradle/.gradle"))
 
 

@@ -27,8 +27,7 @@ class RegistryPusher:
     def has_blob(self, reference: Reference, digest: Digest) -> bool:
         """Whether the reference's repository already holds a blob."""
         place = endpoint(self._session.settings, reference.registry)
-        what = _blob_name(reference, digest)
-        scopes = (pull_scope(reference.repository),)
+        what, scopes = _blob_name(reference, digest), _push_scopes(reference)
         with answered(place, what):
             path = f"/{reference.repository}/blobs/{digest}"
             answer = self._session.send(place, "HEAD", path, what=what, scopes=scopes)
@@ -43,7 +42,7 @@ class RegistryPusher:
         """The digest of the manifest or index that the reference's tag (or digest) names now, None if there is none or
         the registry does not say."""
         place = endpoint(self._session.settings, reference.registry)
-        what, scopes = reference.familiar(), (pull_scope(reference.repository),)
+        what, scopes = reference.familiar(), _push_scopes(reference)
         path = f"/{reference.repository}/manifests/{reference.tag or reference.digest}"
         with answered(place, what):
             answer = self._session.send(place, "HEAD", path, what=what, scopes=scopes, headers={"Accept": ACCEPT})
@@ -135,6 +134,7 @@ class RegistryPusher:
 
 
 def _push_scopes(reference: Reference) -> tuple[str, ...]:
+    """What all requests of a push ask a token for, so that one does for all."""
     return (f"repository:{reference.repository}:pull,push",)
 
 

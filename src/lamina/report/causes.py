@@ -49,7 +49,7 @@ def look_phrase(look: Look) -> str:
     path = look.path or "/"
     match look.kind:
         case "entry":
-            return f"it looked for {path}"
+            return f"it looked at {path}"
         case "list":
             return f"it listed {path}, where names changed"
         case "read":

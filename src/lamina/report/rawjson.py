@@ -5,11 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any, TextIO
 
-import msgspec
-
 from lamina.diagnostics import Diagnostic
-from lamina.dockerfile.source import printable
 from lamina.events import Outcome, Reporter, Vertex
+from lamina.report.jsontext import json_line
 
 
 class JsonReporter(Reporter):
@@ -17,15 +15,9 @@ class JsonReporter(Reporter):
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._encode = msgspec.json.Encoder().encode
 
     def emit(self, event: str, **fields: Any) -> None:
-        told = {"event": event, "time": round(time.time(), 3), **fields}
-        try:
-            line = self._encode(told).decode()
-        except UnicodeEncodeError:  # a file name that is not UTF-8
-            line = self._encode(_readable(msgspec.to_builtins(told))).decode()
-        self._stream.write(line + "\n")
+        self._stream.write(json_line({"event": event, "time": round(time.time(), 3), **fields}) + "\n")
         self._stream.flush()
 
     def vertex_started(self, vertex: Vertex) -> None:
@@ -45,16 +37,3 @@ class JsonReporter(Reporter):
 
     def warning(self, diagnostic: Diagnostic) -> None:
         self.emit("warning", diagnostic=diagnostic)
-
-
-def _readable(value: Any) -> Any:
-    """Plain data with each undecodable byte of its strings replaced."""
-    match value:
-        case str():
-            return printable(value)
-        case dict():
-            return {name: _readable(item) for name, item in value.items()}
-        case list() | tuple():
-            return [_readable(item) for item in value]
-        case _:
-            return value

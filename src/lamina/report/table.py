@@ -53,7 +53,7 @@ def _reason(row: Row) -> str:
         text, line = row.because
         unless = ", unless that comes out the same" if row.possible else ""
         if row.look is not None:
-            return f"because of line {line}: {look_phrase(row.look)}"
+            return f"line {line}: {look_phrase(row.look)}"
         return f"because of line {line}{unless}: {_fit(_one_line(text), 40)}"
     if row.behind:
         return f"cached if the files of {' and '.join(row.behind)} come out the same"

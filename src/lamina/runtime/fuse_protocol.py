@@ -31,17 +31,17 @@ RELEASEDIR = 29
 DESTROY = 38
 BATCH_FORGET = 42
 
-#: Requests for what this file system does not have, whatever the file. The kernel does not repeat most of them: without
-#: OPEN (14) and OPENDIR (27) it opens by itself; ACCESS (34) it answers from modes and ACLs; without LSEEK (46) holes are
-#: plain zeros, and without STATX (52) there is no time of birth, so equal files look equal. FSYNC, FLUSH, FSYNCDIR,
+#: Requests for what this file system does not have, whatever the file; the kernel does not repeat most of them. Without
+#: OPEN (14) and OPENDIR (27) it opens by itself; ACCESS (34) it answers from modes and ACLs; without LSEEK (46) holes
+#: are plain zeros, and without STATX (52) there is no time of birth, so equal files look equal. FSYNC, FLUSH, FSYNCDIR,
 #: INTERRUPT, BMAP, IOCTL, POLL, SYNCFS.
 ABSENT = frozenset((14, 20, 25, 27, 30, 34, 36, 37, 39, 40, 46, 50, 52))
 #: Requests that change something: SETATTR, SYMLINK, MKNOD, MKDIR, UNLINK, RMDIR, RENAME, LINK, WRITE, SETXATTR,
 #: REMOVEXATTR, CREATE, FALLOCATE, RENAME2, COPY_FILE_RANGE, TMPFILE.
 CHANGING = frozenset((4, 6, 8, 9, 10, 11, 12, 13, 16, 21, 24, 35, 43, 45, 47, 51))
 
-# What INIT agrees on: reads side by side, no OPEN and OPENDIR, parallel listings, ACLs checked by the kernel, long reads,
-# link targets cached, and caches that are only dropped when we say so.
+# What INIT agrees on: reads side by side, no OPEN and OPENDIR, parallel listings, ACLs checked by the kernel, long
+# reads, link targets cached, and caches that are only dropped when we say so.
 _ASYNC_READ, _NO_OPEN, _PARALLEL_DIROPS, _POSIX_ACL = 1 << 0, 1 << 17, 1 << 18, 1 << 20
 _MAX_PAGES, _CACHE_SYMLINKS, _NO_OPENDIR, _EXPLICIT_INVAL = 1 << 22, 1 << 23, 1 << 24, 1 << 25
 NEEDED = _NO_OPEN | _NO_OPENDIR
@@ -84,7 +84,7 @@ def refusal(unique: int, errno: int) -> bytes:
 
 def offered(data: bytes) -> tuple[int, int, int, int]:
     """Of an INIT request: major, minor, the most bytes of read-ahead, flags."""
-    return _INIT_IN.unpack_from(data, BODY)  # type: ignore[return-value]
+    return _INIT_IN.unpack_from(data, BODY)
 
 
 def agreed(read_ahead: int, flags: int) -> bytes:

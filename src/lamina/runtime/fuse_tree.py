@@ -1,8 +1,8 @@
 """The files of the observed layers as the server sees them: nodes by number, what was looked at, and the real files.
 
 Nodes are (parent, name): a layer's names and depth are hostile, so nothing here depends on the length of a path, and
-every access opens one component below a directory that was opened in the same way, never through a link. A node lives as
-long as the watch: layers do not change, so what may be forgotten is bounded by what they hold.
+every access opens one component below a directory that was opened in the same way, never through a link. A node lives
+as long as the watch: layers do not change, so what could be forgotten is bounded by what they hold.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from _blake2 import blake2b
 from array import array
 from collections.abc import Sequence
-
-from _blake2 import blake2b
 
 # Kinds of looks, as bits.
 ENTRY, LIST, READ, LINK, XATTRS = 1, 2, 4, 8, 16

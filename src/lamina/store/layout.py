@@ -17,7 +17,7 @@ FORMAT = 2
 _DIRECTORIES = ("blobs", "blobs/sha256", "layers", "facts", "tmp", "locks", "logs", "mounts")
 #: Made when they are first needed. `contexts` and `unchanged` are memories of the command: stat caches, and builds that
 #: found everything cached.
-_LATER = ("cachemounts", "contexts", "downloads", "looks", "unchanged")
+_LATER = ("cachemounts", "contexts", "downloads", "looks", "seen", "unchanged")
 _OURS = frozenset({"format", "limit", "lost+found", "reserve", *_DIRECTORIES, *_LATER})
 
 

@@ -244,12 +244,13 @@ class MemoryObservations:
 
 class MemoryObserver:
     """A `ports.Observer`: shows the layers themselves, and says that a step looked at what `script` names for its
-    layers (all paths of all layers, unless a test says otherwise); `lost` makes it die."""
+    layers (all paths of all layers, unless a test says otherwise); `lost` makes it die, `absent` refuse."""
 
     def __init__(self, snapshots: MemorySnapshots) -> None:
         self._snapshots = snapshots
         self.looks: Callable[[Path], frozenset[Look]] = self._everything
         self.lost = False
+        self.absent = False
         self.watched = 0
 
     def _everything(self, layer: Path) -> frozenset[Look]:
@@ -259,6 +260,8 @@ class MemoryObserver:
     @contextmanager
     def watch(self, layers: Sequence[Path], scratch: Path) -> Iterator[MemoryWatched]:
         self.watched += 1
+        if self.absent:
+            raise BuildFailure("runtime-no-observer", "steps cannot be observed here")
         yield MemoryWatched(tuple(layers), self)
 
 

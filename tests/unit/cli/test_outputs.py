@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lamina.cli.annotations import Annotations
 from lamina.cli.outputs import Output, _opened, parse_output
 from lamina.diagnostics import BuildFailure
 
@@ -27,6 +28,17 @@ from lamina.diagnostics import BuildFailure
         ("type=oci,dest=a,compression=zstd,compression-level=19", Output("oci", "a", (), "zstd", 19)),
         ("type=oci,dest=a,compression-level=0", Output("oci", "a", level=0)),
         ("type=oci,dest=a,compression=uncompressed", Output("oci", "a", (), "uncompressed")),
+        ("type=oci,dest=a,compression-level=9", Output("oci", "a", level=9)),
+        ('type=oci,dest=a,"name=x:1,y:2"', Output("oci", "a", ("x:1", "y:2"))),
+        ("type=registry", Output("image", push=True)),
+        ("type=registry,name=r.example/x", Output("image", "", ("r.example/x",), push=True)),
+        ("type=image,name=x", Output("image", "", ("x",))),
+        ("type=image,name=x,push=true,force-compression=true", Output("image", "", ("x",), force=True, push=True)),
+        ("type=image,push-by-digest=true,name-canonical=true,push=true", Output("image", push=True, by_digest=True)),
+        (
+            'type=image,annotation.a=1,annotation-index.b=2,"annotation-manifest.c=3,4"',
+            Output("image", annotations=Annotations({"a": "1", "c": "3,4"}, {"b": "2"})),
+        ),
     ],
 )
 def test_what_is_understood(text: str, expected: Output) -> None:
@@ -45,6 +57,14 @@ def test_what_is_understood(text: str, expected: Output) -> None:
         ("type=oci,dest=a,compression-level=-1", "compression-level"),
         ("type=oci,dest=a,compression-level=", "compression-level"),
         ("type=oci,dest=a,compression-level=²", "compression-level"),
+        ("type=oci,dest=a,compression-level=10", "ends at 9"),
+        ("type=oci,dest=a,compression=zstd,compression-level=23", "ends at 22"),
+        ("type=oci,dest=a,compression=uncompressed,compression-level=1", "ends at 0"),
+        ("type=registry,dest=a", "type=registry has no dest"),
+        ("type=local,dest=a,compression=gzip", "type=local has no compression"),
+        ("type=tar,dest=a,annotation.x=1", "annotation.x"),
+        ("type=image,annotation-manifest-descriptor.x=1", "annotation-manifest-descriptor.x"),
+        ("type=image,push=yes", "push is true or false"),
     ],
 )
 def test_what_is_refused(text: str, told: str) -> None:

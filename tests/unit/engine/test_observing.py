@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from lamina.diagnostics import Diagnostic
 from lamina.engine.forecast import forecast
 from lamina.engine.request import BuildRequest, BuildResult
 from lamina.events import Reporter
@@ -142,3 +143,17 @@ def test_another_checkout_is_found_by_observation_too() -> None:
     world.build(BAD, observe=True)
     elsewhere = world_of({"lock": b"1", "code": b"2"}, world)
     assert hows(elsewhere.build(BAD, observe=True, project="elsewhere")) == ["done", "observation", "observation"]
+
+
+def test_where_nothing_can_be_observed_that_is_said_once() -> None:
+    world = world_of({"lock": b"1", "code": b"1"})
+    world.observer.absent = True
+    told: list[str] = []
+
+    class Listener(Reporter):
+        def warning(self, diagnostic: Diagnostic) -> None:
+            told.append(diagnostic.reference)
+
+    result = world.build(BAD, Listener(), observe=True)
+    assert hows(result) == ["done"] * 3 and world.runner.ran == ["install", "compile"]
+    assert told == ["runtime-no-observer"] and world.observer.watched == 1

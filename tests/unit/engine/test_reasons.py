@@ -119,3 +119,16 @@ def test_a_mounted_file_is_told_by_its_name() -> None:
     world.build(text)
     (found,) = cause(with_files(world, a=b"2", b=b"1").build(text), 0).files
     assert (found.path, found.kind) == ("src/a", "content")
+
+
+def test_a_step_that_was_spelled_anew_and_then_moved_is_compared_with_itself() -> None:
+    world = with_files(memory_world(), a=b"1", b=b"1")
+    world.build("FROM base\nCOPY src /app/\nRUN last\n")
+    world.build("FROM base\nCOPY   src   /app/\nRUN last\n")
+    changed = with_files(world, a=b"2", b=b"1")
+    result = changed.build("FROM base AS named\nWORKDIR /put/in\nCOPY   src   /app/\nRUN last\n")
+    assert [change.path for change in cause(result, 1).files] == ["src/a"]
+    records = len(world.index.nearest("stage-0/1", "p", "COPY   src   /app/"))
+    world.build("FROM base\nCOPY src /app/\nRUN last\n")
+    world.build("FROM base\nCOPY   src   /app/\nRUN last\n")
+    assert len(world.index.nearest("stage-0/1", "p", "COPY   src   /app/")) == records

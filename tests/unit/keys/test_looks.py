@@ -26,7 +26,8 @@ SEEN = SeenLayer(LOOKS, answers(1, 2, 3, 4), 2)
         ((9, 2, 3, 4), LOOKS[0]),
         ((1, 2, 9, 4), LOOKS[2]),
         ((1, 2, 3, 9), LOOKS[3]),
-        ((1, 9, 9, 9), LOOKS[1]),
+        ((1, 9, 9, 9), LOOKS[2]),
+        ((1, 9, 3, 9), LOOKS[1]),
     ],
 )
 def test_the_first_look_that_is_answered_otherwise(now: tuple[int, ...], broken: Look | None) -> None:

@@ -22,7 +22,8 @@ def _check(subject: Subject) -> Iterator[Found]:
         right = word.lower() if lower > upper else word.upper()
         if word != right:
             message = f"Command '{word}' should match the case of the command majority ({majority})"
-            yield Found(instruction, message, edits=(Edit(keyword_place(instruction), right),))
+            place = keyword_place(subject.dockerfile, instruction)
+            yield Found(instruction, message, edits=(Edit(place, right),) if place else ())
 
 
 RULE = Rule("ConsistentInstructionCasing", "warning", "keywords are all in one case", _check, buildkit=True)

@@ -17,6 +17,4 @@ def _check(subject: Subject) -> Iterator[Found]:
         seen.add(name or "")
 
 
-RULE = Rule(
-    "DuplicateStageName", "warning", "stage names are unique", _check, hadolint=("DL3024",), buildkit=True
-)
+RULE = Rule("DuplicateStageName", "warning", "stage names are unique", _check, hadolint=("DL3024",), buildkit=True)

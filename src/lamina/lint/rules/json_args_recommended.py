@@ -7,14 +7,34 @@ import re
 from collections.abc import Iterator
 
 from lamina.diagnostics import Span
-from lamina.dockerfile.syntax import Cmd, Entrypoint, Shell
+from lamina.dockerfile.syntax import Cmd, Dockerfile, Entrypoint, Shell
 from lamina.lint.places import keyword_place
 from lamina.lint.rule import Edit, Found, Rule
 from lamina.lint.subject import Stage, Subject
 
 #: Words that mean the same to a shell and to exec.
-_PLAIN = re.compile(r"[A-Za-z0-9_./:@,+%-][A-Za-z0-9_./:=@,+%-]*\Z")
-_BUILTINS = frozenset(". : alias bg cd command eval exec exit export read set shift source trap ulimit umask".split())
+_PLAIN = r"[A-Za-z0-9_./:@,+%-][A-Za-z0-9_./:=@,+%-]*\Z"
+_BUILTINS = frozenset(
+    [
+        ".",
+        ":",
+        "alias",
+        "bg",
+        "cd",
+        "command",
+        "eval",
+        "exec",
+        "exit",
+        "export",
+        "read",
+        "set",
+        "shift",
+        "source",
+        "trap",
+        "ulimit",
+        "umask",
+    ]
+)
 
 
 def _check(subject: Subject) -> Iterator[Found]:
@@ -29,7 +49,8 @@ def _check(subject: Subject) -> Iterator[Found]:
                 message = (
                     f"JSON arguments recommended for {one.keyword} to prevent unintended behavior related to OS signals"
                 )
-                yield Found(one, message, edits=_edits(one, one.command.text))
+                hint = "if a shell is meant, say so with SHELL above"
+                yield Found(one, message, hint, edits=_edits(subject.dockerfile, one, one.command.text))
         if shell:
             chosen.add(stage.index)
 
@@ -39,14 +60,16 @@ def _image_shell(subject: Subject, stage: Stage) -> bool:
     return known is not None and known.config is not None and bool(known.config.shell)
 
 
-def _edits(one: Cmd | Entrypoint, text: str) -> tuple[Edit, ...]:
+def _edits(dockerfile: Dockerfile, one: Cmd | Entrypoint, text: str) -> tuple[Edit, ...]:
     """Exec form for words without any meaning to a shell; else nothing, for it would do something else."""
     words, span = text.split(), one.span
-    if not words or not all(map(_PLAIN.match, words)) or words[0] in _BUILTINS or "=" in words[0]:
+    if not words or not all(re.match(_PLAIN, word) for word in words) or words[0] in _BUILTINS or "=" in words[0]:
         return ()
     if one.heredocs or len(one.original.split(None, 1)) < 2:
         return ()
-    start = keyword_place(one)
+    start = keyword_place(dockerfile, one)
+    if start is None:
+        return ()
     place = Span(span.file, start.end_line, start.end_column, span.end_line, span.end_column)
     return (Edit(place, f" {json.dumps(words)}"),)
 

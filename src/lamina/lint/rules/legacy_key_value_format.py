@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 
 from lamina.diagnostics import Span
-from lamina.dockerfile.syntax import Env, Label
+from lamina.dockerfile.syntax import Dockerfile, Env, Label
 from lamina.lint.places import keyword_place, written_keyword
 from lamina.lint.rule import Edit, Found, Rule
 from lamina.lint.subject import Subject
 
 #: A value in which no character is special to either form, but for variables.
-_SAFE = re.compile(r"[^\s\"'\\`#][^\"'\\`\n\r\t]*\Z")
+_SAFE = r"[^\s\"'\\`#][^\"'\\`\n\r\t]*\Z"
 
 
 def _check(subject: Subject) -> Iterator[Found]:
@@ -21,16 +21,18 @@ def _check(subject: Subject) -> Iterator[Found]:
         if isinstance(one, Env | Label) and one.legacy:
             word = written_keyword(one)
             message = f'"{word} key=value" should be used instead of legacy "{word} key value" format'
-            yield Found(one, message, edits=_edits(one))
+            yield Found(one, message, edits=_edits(subject.dockerfile, one))
 
 
-def _edits(one: Env | Label) -> tuple[Edit, ...]:
+def _edits(dockerfile: Dockerfile, one: Env | Label) -> tuple[Edit, ...]:
     pair, span = one.pairs[0], one.span
     value = (pair.value or "").rstrip()
-    if span.line != span.end_line or not _SAFE.match(value) or "  " in value:
+    if span.line != span.end_line or not re.match(_SAFE, value) or "  " in value:
         return ()
     quoted = f'"{value}"' if re.search(r"\s", value) else value
-    start = keyword_place(one)
+    start = keyword_place(dockerfile, one)
+    if start is None:
+        return ()
     return (Edit(Span(span.file, span.line, start.end_column, span.line, span.end_column), f" {pair.name}={quoted}"),)
 
 

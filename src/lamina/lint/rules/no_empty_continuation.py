@@ -5,7 +5,7 @@ BuildKit names the line on which the instruction ends, so that is the place here
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Iterator
 
 from lamina.diagnostics import Span
@@ -16,12 +16,12 @@ from lamina.lint.subject import Subject
 
 def _check(subject: Subject) -> Iterator[Found]:
     lines, instructions = subject.dockerfile.lines, subject.dockerfile.instructions
-    begins = [one.span.line for one in instructions]
+    ends = [one.span.end_line for one in instructions]
     for warning in subject.dockerfile.warnings:
         if warning.reference != "dockerfile-no-empty-continuation" or warning.span is None:
             continue
         first = warning.span.line
-        instruction = instructions[max(0, bisect_right(begins, first) - 1)]
+        instruction = instructions[min(bisect_left(ends, first), len(instructions) - 1)]
         # A heredoc's lines are not part of the continuation, empty ones neither.
         end = min((one.span.line for one in instruction.heredocs), default=instruction.span.end_line)
         end = max(first, min(end, len(lines)))

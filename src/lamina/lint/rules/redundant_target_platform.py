@@ -9,15 +9,16 @@ from lamina.diagnostics import Span
 from lamina.lint.rule import Edit, Found, Rule
 from lamina.lint.subject import Subject
 
-_TARGET = re.compile(r"\$(?:TARGETPLATFORM|\{TARGETPLATFORM(?::?-[^}]*)?\})\Z")
+_TARGET = r"\$(?:TARGETPLATFORM|\{TARGETPLATFORM(?::?-[^}]*)?\})\Z"
 
 
 def _check(subject: Subject) -> Iterator[Found]:
     for stage in subject.stages:
         flag = stage.origin.flag("platform")
-        if flag is None or not _TARGET.match(flag.value or ""):
+        if flag is None or not re.match(_TARGET, flag.value or ""):
             continue
-        span, edits = flag.span, ()
+        span = flag.span
+        edits: tuple[Edit, ...] = ()
         line = subject.dockerfile.lines[span.line - 1]
         if span.line == span.end_line and line[span.end_column - 1 :].strip():
             gap = len(line) - len(line[span.end_column - 1 :].lstrip())

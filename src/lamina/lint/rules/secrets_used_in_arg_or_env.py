@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from lamina.dockerfile.syntax import Arg, Env
 from lamina.lint.rule import Found, Rule
 from lamina.lint.subject import Subject
 
-_SECRET = re.compile(
-    r"(?:_|^)(?:apikey|auth|credentials?|key|password|pword|passwd|secret|token)(?:_|$)", re.IGNORECASE
+#: Words of a name, between underscores, that say what it holds.
+_SECRET = frozenset(
+    {"apikey", "auth", "credential", "credentials", "key", "password", "pword", "passwd", "secret", "token"}
 )
-_NO_SECRET = re.compile(r"(?:_|^)(?:public|file|version)(?:_|$)", re.IGNORECASE)
+_NO_SECRET = frozenset({"public", "file", "version"})
 
 
 def _check(subject: Subject) -> Iterator[Found]:
@@ -21,7 +21,8 @@ def _check(subject: Subject) -> Iterator[Found]:
         if not isinstance(one, Arg | Env):
             continue
         for pair in one.pairs:
-            if _SECRET.search(pair.name) and not _NO_SECRET.search(pair.name):
+            words = frozenset(pair.name.lower().split("_"))
+            if words & _SECRET and not words & _NO_SECRET:
                 yield Found(
                     one,
                     f'Do not use ARG or ENV instructions for sensitive data ({one.keyword} "{pair.name}")',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from lamina.lint.places import only_place
@@ -14,13 +15,11 @@ def _check(subject: Subject) -> Iterator[Found]:
         words = stage.origin.original.split()
         if stage.origin.name is None or words[-1] == stage.origin.name:
             continue
-        place = only_place(subject.dockerfile, stage.origin, rf"(?i)\bas\s+(?P<name>{_literal(words[-1])})\s*$", "name")
+        place = only_place(
+            subject.dockerfile, stage.origin, rf"\b(?i:as)\s+(?P<name>{re.escape(words[-1])})\s*$", "name"
+        )
         edits = (Edit(place, stage.origin.name),) if place else ()
         yield Found(stage.origin, f"Stage name '{words[-1]}' should be lowercase", edits=edits)
-
-
-def _literal(word: str) -> str:
-    return "".join(f"[{char}]" if char.isalnum() else f"\\{char}" for char in word)
 
 
 RULE = Rule("StageNameCasing", "warning", "stage names are in lower case", _check, buildkit=True)

@@ -1,4 +1,4 @@
-"""UndefinedArgInFrom: FROM uses an argument that no ARG above the first FROM declares. Rule: BuildKit's build checks."""
+"""UndefinedArgInFrom: FROM uses an argument that no ARG above it declares. Rule: BuildKit's build checks."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ def _check(subject: Subject) -> Iterator[Found]:
     for step in subject.steps():
         for name, near in step.unset:
             meant = f" (did you mean ${near}?)" if near else ""
-            yield Found(step.instruction, f"Usage of undefined variable '${name}'{meant}")
+            hint = f"declare it in this stage: ARG {name}" if name in subject.outer else None
+            yield Found(step.instruction, f"Usage of undefined variable '${name}'{meant}", hint)
 
 
 RULE = Rule("UndefinedVar", "warning", "variables are set before they are used", _check, buildkit=True)

@@ -1,0 +1,246 @@
+"""Moving a COPY down, below steps that need nothing of it, or little, which is then copied first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from lamina.advise.cost import Cost, shares
+from lamina.advise.landing import landing, meets, overlap
+from lamina.advise.manifests import Unclear
+from lamina.advise.scene import Move, Scene
+from lamina.advise.sheet import Block
+from lamina.advise.split import halves, two_step
+from lamina.advise.wants import Copied, Seen, Wants, wants
+from lamina.dockerfile import syntax
+from lamina.plan.steps import CopyOp, RunOp, Step, WorkdirOp
+
+#: What a move puts above the step that needs it.
+_COMMENT = "Only what the next step reads, so that no other change runs it again"
+#: More instructions than that for one step help nobody.
+_MOST_LINES = 12
+#: Names that mean themselves in a COPY.
+_PLAIN = re.compile(r"[\w.@+][\w.@+/-]*")
+#: Flags that a COPY of some of the files takes over.
+_KEPT = ("chown", "chmod", "link")
+
+
+class _Copy(Struct, frozen=True):
+    """A COPY that may go down: its place in the sheet, and where its files land."""
+
+    at: int
+    instruction: syntax.Copy
+    op: CopyOp
+    landed: Mapping[str, str]
+
+    @property
+    def text(self) -> str:
+        return self.instruction.original
+
+
+def sink_copies(scene: Scene) -> Iterator[Move]:
+    """For each COPY of the context every place below, as far as the steps between let it go."""
+    steps = scene.steps()
+    for stage in scene.plan.stages:
+        places = scene.sheet.stage(stage.index)
+        for at in places:
+            instruction, step = scene.sheet.blocks[at].instruction, steps.get(at)
+            if isinstance(instruction, syntax.Copy) and step is not None and isinstance(step.op, CopyOp):
+                landed = landing(step.op, scene.tree)
+                if landed:
+                    yield from _Sinking(scene, steps, _Copy(at, instruction, step.op, landed), places).run()
+
+
+class _Sinking:
+    """One COPY on its way down. `before` are the new instructions, by the place that they go in front of."""
+
+    def __init__(self, scene: Scene, steps: Mapping[int, Step], copy: _Copy, places: range) -> None:
+        self._scene = scene
+        self._steps = steps
+        self._copy = copy
+        self._places = places
+        self._before: dict[int, list[str]] = {}
+        self._files: dict[str, None] = {}
+        self._folders: dict[str, None] = {}
+        self._why: dict[str, None] = {}
+        self._risks: dict[str, None] = {}
+        self._moved = False
+
+    def run(self) -> Iterator[Move]:
+        for at in range(self._copy.at + 1, self._places.stop):
+            instruction, step = self._scene.sheet.blocks[at].instruction, self._steps.get(at)
+            if instruction is None or step is None:
+                return
+            if isinstance(step.op, RunOp):
+                try:
+                    found = wants(step.op, self._copied(at), self._seen(step))
+                except Unclear:
+                    yield from self._parts(at, step, step.op)
+                    return
+                if found.files or found.folders:
+                    yield from self._parts(at, step, step.op)
+                if not self._add(at, found, step):
+                    return
+                yield self._move(at)
+            elif not self._passes(instruction, step):
+                return
+            elif isinstance(step.op, CopyOp):
+                yield self._move(at)
+
+    def _seen(self, step: Step) -> Seen | None:
+        return self._scene.seen.get((step.text, self._copy.text))
+
+    def _copied(self, at: int) -> Copied:
+        others: dict[str, str] = {}
+        for place in range(self._places.start, at):
+            step = self._steps.get(place)
+            if step is not None and isinstance(step.op, CopyOp):
+                others.update(landing(step.op, self._scene.tree) or {})
+        return Copied(self._copy.landed, others, self._scene.read)
+
+    def _passes(self, instruction: syntax.Instruction, step: Step) -> bool:
+        """Whether the COPY may go below what is no RUN."""
+        copy = self._copy
+        match instruction:
+            case syntax.Copy() | syntax.Add():
+                assert isinstance(step.op, CopyOp)
+                other = landing(step.op, self._scene.tree)
+                if other is not None:
+                    return not overlap(copy.landed, other)
+                return step.op.origin is not None and not meets(step.op.dest, copy.landed)
+            case syntax.Workdir():
+                if not copy.instruction.dest.startswith("/"):
+                    return False
+                owned = isinstance(step.op, WorkdirOp) and step.op.user.partition(":")[0] not in ("", "root", "0")
+                return not (owned and isinstance(step.op, WorkdirOp) and meets(step.op.path, copy.landed))
+            case syntax.Arg() | syntax.Env():
+                return "$" not in copy.text
+            case syntax.Volume() | syntax.Onbuild():
+                return False
+        return True
+
+    def _add(self, at: int, found: Wants, step: Step) -> bool:
+        """Copy first what a RUN needs; False if that is all, or cannot be written."""
+        files = [path for path in found.files if path not in self._files and not _inside(path, self._folders)]
+        folders = [path for path in found.folders if path not in self._folders]
+        lines = self._lines(files, folders)
+        if lines is None:
+            return False
+        if lines:
+            self._before[at] = lines
+        self._files.update(dict.fromkeys(files))
+        self._folders.update(dict.fromkeys(folders))
+        self._why[f"`{step.text}`: {found.why}"] = None
+        self._risks.update(dict.fromkeys(found.risks))
+        wanted = {*self._files}
+        return any(path not in wanted and not _inside(path, self._folders) for path in self._copy.landed.values())
+
+    def _lines(self, files: Sequence[str], folders: Sequence[str]) -> list[str] | None:
+        """The instructions that copy these paths of the context to where the COPY has them."""
+        instruction, op = self._copy.instruction, self._copy.op
+        root = op.dest.rstrip("/")
+        named = instruction.dest if "$" not in instruction.dest else op.dest
+        base = "./" if named in (".", "./") else named.rstrip("/") + "/"
+        where = {context: path for path, context in self._copy.landed.items()}
+        groups: dict[str, list[str]] = {}
+        for path in files:
+            folder, _, name = where[path].rpartition("/")
+            if name != path.rpartition("/")[2] or not (folder == root or folder.startswith(root + "/")):
+                return None
+            groups.setdefault(folder[len(root) :].strip("/"), []).append(path)
+        flags = "".join(
+            f"--{flag.name}{'' if flag.value is None else '=' + flag.value} "
+            for flag in instruction.flags
+            if flag.name in _KEPT
+        )
+        lines = [
+            f"COPY {flags}{' '.join(paths)} {base}{folder}{'/' if folder else ''}" for folder, paths in groups.items()
+        ]
+        for path in folders:
+            below = next(context for context in self._copy.landed.values() if context.startswith(path + "/"))
+            folder = where[below].removesuffix(below[len(path) :])
+            lines.append(f"COPY {flags}{path} {base}{folder[len(root) :].strip('/')}/")
+        if len(lines) > _MOST_LINES or not all(map(_PLAIN.fullmatch, (*files, *folders))):
+            return None
+        return lines
+
+    def _move(self, last: int, instead: Sequence[Block] = (), after: Sequence[Block] = ()) -> Move:
+        """The sheet with the COPY below the block at `last`, which `instead` takes the place of, `after` behind it."""
+        sheet, copy = self._scene.sheet, self._copy
+        blocks: list[Block] = []
+        for at, block in enumerate(sheet.blocks):
+            if at != copy.at:
+                if at in self._before:
+                    blocks.append(sheet.made(self._before[at], _COMMENT))
+                blocks += instead if at == last and instead else (block,)
+            if at == last:
+                blocks += [sheet.blocks[copy.at], *after]
+        firsts = [word for lines in self._before.values() for line in lines for word in line.split()[1:-1]]
+        names = [word for word in firsts if not word.startswith("--")]
+        below = sheet.blocks[last].instruction
+        assert below is not None
+        copied = f", and copy {_listed(names)} alone before what needs {'it' if len(names) == 1 else 'them'}"
+        what = f"Move `{copy.text}` below `{_short(below.original)}`{copied if names else ''}"
+        return Move(sheet.with_blocks(blocks), what, tuple(self._why), tuple(self._risks))
+
+    def _parts(self, at: int, step: Step, op: RunOp) -> Iterator[Move]:
+        """A RUN of which the COPY can pass a part: its beginning, or the install without the project."""
+        sheet, copied = self._scene.sheet, self._copied(at)
+        cost = self._scene.book.of(step)
+        block = sheet.blocks[at]
+        for first, rest in halves(block.instruction, op):
+            try:
+                found = wants(replace(op, argv=(*op.argv[:-1], first.command)), copied)
+            except Unclear:
+                continue
+            if found.files or found.folders:
+                continue
+            parts = shares((first.command, rest.command))
+            costs = {
+                text: Cost(cost.seconds * share, cost.basis if cost.basis == "given" else "guess")
+                for text, share in zip((first.text, rest.text), parts, strict=True)
+            }
+            one = Block(block.lead, tuple(line + sheet.newline for line in first.lines))
+            other = Block((), tuple(line + sheet.newline for line in rest.lines))
+            move = self._move(at, (one,), (other,))
+            why = (*move.why, f"`{first.text}`: {found.why}")
+            yield replace(
+                move,
+                what=f"Split `{_short(step.text)}` in two and {move.what[0].lower()}{move.what[1:]}",
+                why=why,
+                costs=costs,
+            )
+            break
+        alone = two_step(op)
+        if alone is None:
+            return
+        try:
+            found = wants(replace(op, argv=(*op.argv[:-1], alone)), copied)
+        except Unclear:
+            return
+        keep = (dict(self._before), dict(self._files), dict(self._folders), dict(self._why), dict(self._risks))
+        if self._add(at, found, step):
+            flags = block.instruction.flags if block.instruction is not None else ()
+            text = f"RUN {''.join(f'--{flag.name}={flag.value} ' for flag in flags)}{alone}"
+            costs = {text: cost, step.text: Cost(max(0.5, cost.seconds / 10), "guess")}
+            move = self._move(at, (Block(block.lead, (text + sheet.newline,)),), (Block((), block.body),))
+            what = f"Install the dependencies before the project is copied: `{alone}`"
+            yield replace(move, what=what, costs=costs)
+        self._before, self._files, self._folders, self._why, self._risks = keep
+
+
+def _inside(path: str, folders: Mapping[str, None]) -> bool:
+    return any(path.startswith(folder + "/") for folder in folders)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = list(names[:4]) + ([f"{len(names) - 4} more"] if len(names) > 4 else [])
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else f"{line[:59]}…"

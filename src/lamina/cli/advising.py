@@ -1,0 +1,195 @@
+"""What `lamina advise` rests on: the Dockerfile, the history, what the store knows of costs and observations."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+from msgspec import Struct
+
+from lamina.advise.advice import Case
+from lamina.advise.cost import CostBook
+from lamina.advise.sheet import Sheet, sheet
+from lamina.advise.wants import Seen
+from lamina.cli import locate
+from lamina.cli.options import host_platform, pairs, platform, store_root
+from lamina.cli.wire import Workshop, workshop
+from lamina.context.ignore_file import load_rules
+from lamina.diagnostics import BuildFailure
+from lamina.history.log import contents, read_history
+from lamina.oci.config import ImageConfig, RootFS, decode_config
+from lamina.oci.reference import parse_reference
+from lamina.plan.planner import make_plan
+from lamina.plan.steps import ImageRef, MetaOp, Missing, Plan, PlanOptions, Stage, Step
+
+#: What stands for a value that no build has twice.
+_MARK = "lamina-advise-varies"
+
+
+class Facts(Struct, frozen=True):
+    """A case, with what a proof needs besides. `notes` are sentences on what the advice does not know."""
+
+    case: Case
+    shop: Workshop
+    located: locate.Located
+    options: PlanOptions
+    root: Path
+    notes: tuple[str, ...]
+
+
+@contextmanager
+def facts(arguments: argparse.Namespace, costs: Sequence[tuple[str, float]]) -> Iterator[Facts]:
+    """Gather everything, with the store open for the length of a block.
+
+    Raises BuildFailure `context-…`, `dockerfile-…`, `usage-bad-arguments`.
+    """
+    if locate.is_elsewhere(arguments.context) or arguments.file == "-":
+        hint = "advice is made of a git checkout's history: pass its directory"
+        raise BuildFailure("usage-bad-arguments", "the context and the Dockerfile must be files here", hint=hint)
+    root = store_root(arguments.root)
+    build_args = pairs(arguments.build_arg, "--build-arg", from_environment=True)
+    if arguments.observe:
+        from lamina.api import build
+
+        build(
+            arguments.context,
+            dockerfile=arguments.file,
+            build_args=build_args,
+            target=arguments.target,
+            platform=arguments.platform,
+            observe=True,
+            root=root,
+        )
+    located = locate.here(arguments.context, arguments.file)
+    history = read_history(located.directory, limit=arguments.commits, since=arguments.since)
+    varying = {name: f"{_MARK}-{name}" for name in arguments.varies}
+    options = PlanOptions(
+        platform=platform(arguments.platform),
+        build_platform=host_platform(),
+        build_args={**build_args, **{name: mark for name, mark in varying.items()}},
+        target=arguments.target,
+    )
+    with workshop(root) as shop:
+        notes = list(history.notes)
+        written = sheet(located.text, _name(located))
+        planned = _planner(options, shop, notes)
+        plan = planned(written)
+        recorded = _recorded(shop, located.project, plan)
+        head = history.head()
+
+        def read(path: str) -> str | None:
+            record = head.get(path)
+            if record is None or record.kind != "file" or record.size:
+                return None
+            return contents(located.directory, (record.content,)).get(record.content, b"").decode("utf-8", "replace")
+
+        case = Case(
+            sheet=written,
+            planned=planned,
+            book=CostBook(recorded, _given(plan, costs)),
+            history=history,
+            rules=load_rules(located.directory, located.path),
+            read=read,
+            seen=_seen(shop, located.project),
+            varying=varying,
+        )
+        changed = sum(any(change.path == case.sheet.name for change in commit.changes) for commit in history.commits)
+        if changed:
+            times = "one of them" if changed == 1 else f"{changed} of them"
+            notes.append(f"{times} changed the Dockerfile: all commits are replayed with the one that is there now")
+        yield Facts(case, shop, located, options, root, tuple(dict.fromkeys(notes)))
+
+
+def _name(located: locate.Located) -> str:
+    """The Dockerfile's path from the context, as a diff has it, or from here if it lies elsewhere."""
+    assert located.path is not None
+    inner = os.path.relpath(os.path.realpath(located.path), os.path.realpath(located.directory))
+    return str(located.path) if inner.startswith("../") else inner
+
+
+def _planner(options: PlanOptions, shop: Workshop, notes: list[str]) -> Callable[[Sheet], Plan]:
+    """Plans with the base images that the store has. Nothing is fetched: what is not there is taken to be empty."""
+    known: dict[ImageRef, ImageConfig] = {}
+
+    def planned(one: Sheet) -> Plan:
+        while isinstance(plan := make_plan(one.parsed, options, known), Missing):
+            for wanted, _ in plan.images:
+                known[wanted] = _config(wanted, shop, notes)
+        return plan
+
+    return planned
+
+
+def _config(wanted: ImageRef, shop: Workshop, notes: list[str]) -> ImageConfig:
+    try:
+        entry = shop.catalog.find(parse_reference(wanted.name), wanted.platform)
+        if entry is not None:
+            return decode_config(shop.store.blobs.read(entry.image_id))
+    except ValueError:
+        pass
+    notes.append(
+        f"{wanted.name} is not in the store: it is taken to have no variables, directory or triggers of its own"
+    )
+    return ImageConfig(wanted.platform.architecture, wanted.platform.os, RootFS("layers", ()))
+
+
+def _recorded(shop: Workshop, project: str, plan: Plan) -> dict[str, float]:
+    """What steps of these texts took: the median of the records of this project, else of others."""
+    found: dict[str, float] = {}
+    for stage, step in _steps(plan):
+        records = shop.store.records.nearest(f"{stage.label}/{step.ordinal}", project, step.text)
+        same = [record.seconds for record in records if record.text == step.text]
+        if same:
+            found[step.text] = median(same)
+    return found
+
+
+def _given(plan: Plan, costs: Sequence[tuple[str, float]]) -> dict[str, float]:
+    """The costs that the user gives, by the texts of steps."""
+    found: dict[str, float] = {}
+    for word, seconds in costs:
+        texts = [step.text for stage, step in _steps(plan) if _is_meant(word, stage, step)]
+        if not texts:
+            hint = "a step is named by its line, as stage/number, or by a part of its text"
+            raise BuildFailure("usage-bad-arguments", f"--cost: no step is {word!r}", hint=hint)
+        found.update(dict.fromkeys(texts, seconds))
+    return found
+
+
+def _is_meant(word: str, stage: Stage, step: Step) -> bool:
+    if word.isdecimal():
+        return step.span.line <= int(word) <= step.span.end_line
+    return word == f"{stage.label}/{step.ordinal}" or word.lower() in step.text.lower()
+
+
+def _steps(plan: Plan) -> Iterator[tuple[Stage, Step]]:
+    return ((stage, step) for stage in plan.stages for step in stage.steps if not isinstance(step.op, MetaOp))
+
+
+def _seen(shop: Workshop, project: str) -> Mapping[tuple[str, str], Seen]:
+    """What the observed steps of the project's last build that was observed looked at."""
+    from lamina.cli.chosen import story_of
+    from lamina.explain.needed import needed
+    from lamina.explain.observed import copies_below
+    from lamina.store.observations import KeptObservations
+
+    found: dict[tuple[str, str], Seen] = {}
+    for build in shop.store.builds.last(5, project):
+        story = story_of(shop, build)
+        for step in story.steps() if story is not None else ():
+            if step.looks is None or story is None:
+                continue
+            observations = KeptObservations(shop.store.layout, shop.store.session).get(step.looks)
+            copies = copies_below(story, step)
+            if observations is None or len(copies) != len(observations.seen):
+                continue
+            for copy, seen in zip(copies, observations.seen, strict=True):
+                told = needed(story, step, copy, observations, shop.store.facts.get)
+                looked = told.looked if told is not None else sum(look.kind == "read" for look in seen.looks)
+                paths = told.paths if told is not None else None
+                found.setdefault((step.text, copy.text), Seen(paths, looked, seen.files))
+    return found

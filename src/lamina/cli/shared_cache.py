@@ -1,0 +1,265 @@
+"""The shared cache of a build: `ports.SharedCache` over the places that `--cache-from` and `--cache-to` name.
+
+Nothing here fails a build. A place that does not answer is asked no more, and there is one warning about it at the end.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from lamina.cli import shared_entry
+from lamina.cli.layersource import KnownLayer
+from lamina.cli.shared_entry import Entry, address_name, connected, is_of, key_name
+from lamina.cli.shared_options import CacheFrom, CacheTo, open_place
+from lamina.cli.shared_send import Sender, Target, read_entries
+from lamina.cli.wire import Workshop
+from lamina.diagnostics import BuildFailure, Diagnostic
+from lamina.digest import ChainID, Digest
+from lamina.engine.job import chains_of
+from lamina.engine.narrator import Narrator
+from lamina.engine.request import BuildResult, SharedUse
+from lamina.engine.world import Tools, World
+from lamina.events import Reporter
+from lamina.keys.decide import Hit
+from lamina.keys.record import CacheRecord
+from lamina.oci.mediatypes import layer_compression
+from lamina.plan.steps import MetaOp
+from lamina.ports import SharedStep
+from lamina.registry.cacheregistry import RegistryCache
+from lamina.registry.cachestore import CacheStore, failed
+from lamina.report.words import size
+
+#: Documents that are asked for at once.
+_AT_ONCE = 8
+
+Progress = Callable[[str, int, int | None], None]
+
+
+class Source(Struct, frozen=True):
+    """A place to read from, and how."""
+
+    store: CacheStore
+    origin: CacheFrom
+
+
+class SharedSteps:
+    """A `ports.SharedCache`. Use `opened`."""
+
+    def __init__(self, shop: Workshop, sources: Sequence[Source], sender: Sender) -> None:
+        self._shop = shop
+        self._sources = sources
+        self._sender = sender
+        self._guard = threading.Lock()
+        self._places: dict[ChainID, tuple[Source, Entry]] = {}
+        self._lost: set[ChainID] = set()
+        #: What went wrong with a place, the first of each. It is asked no more.
+        self.failures: dict[str, BuildFailure] = {}
+        #: Bytes that were fetched.
+        self.fetched = 0
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether all places are registries."""
+        return all(isinstance(source.store, RegistryCache) for source in self._sources)
+
+    def find(self, keys: Sequence[Digest]) -> Mapping[Digest, SharedStep]:
+        """See `ports.SharedCache`. The first place that has a key counts."""
+        asked = [(source, key) for source in self._sources for key in keys]
+        if not asked:
+            return {}
+        # The threads end here: the process may have to enter its namespaces afterwards.
+        with ThreadPoolExecutor(min(_AT_ONCE, len(asked)), "cache-from") as pool:
+            answers = list(pool.map(lambda pair: self._ask(pair[0], key_name(pair[1])), asked))
+        offers: dict[Digest, list[Entry]] = {}
+        with self._guard:
+            for (source, key), entries in zip(asked, answers, strict=True):
+                for entry in entries:
+                    result = entry.record.result
+                    if result is not None and is_of(entry, key) and result not in self._lost:
+                        offers.setdefault(key, []).append(entry)
+                        self._places.setdefault(result, (source, entry))
+        return {key: self._shared(entry) for key, entry in connected(keys, offers).items()}
+
+    def _shared(self, entry: Entry) -> SharedStep:
+        record = entry.record
+        assert record.result is not None and record.diff_id is not None
+        store = self._places[record.result][0].store
+        if isinstance(store, RegistryCache):
+            # An image that goes to a registry alone may need no more of the layer than this.
+            self._shop.elsewhere[record.diff_id] = KnownLayer(entry.layer, store.reference)
+        return SharedStep(record, entry.layer)
+
+    def bring(self, step: SharedStep, progress: Progress) -> None:
+        """See `ports.SharedCache`. Raises BuildFailure; the step is not found again then."""
+        record = step.record
+        assert record.result is not None
+        source, entry = self._places[record.result]
+        try:
+            self._download(source, entry, progress)
+            self._unpack(entry)
+        except BuildFailure as failure:
+            self._lost.add(record.result)
+            self._sender.damaged(record.result)
+            if failure.diagnostic.reference in ("registry-unreachable", "registry-timeout"):
+                self.failures.setdefault(source.store.title, failure)
+            raise
+        self._bring_files(source, (entry,))
+        self._sender.offer(record)  # for places that do not have it yet
+
+    def nearest(self, address: str) -> Sequence[CacheRecord]:
+        """See `ports.SharedCache`."""
+        for source in self._sources:
+            entries = self._ask(source, address_name(address))
+            found = [entry for entry in entries if entry.record.address == address]
+            if found:
+                self._bring_files(source, found)
+                return [entry.record for entry in found]
+        return ()
+
+    def offer(self, record: CacheRecord) -> None:
+        """See `ports.SharedCache`."""
+        self._sender.offer(record)
+
+    def _ask(self, source: Source, name: str) -> tuple[Entry, ...]:
+        if source.store.title in self.failures:
+            return ()
+        try:
+            return read_entries(source.store, name, source.origin.secret)
+        except BuildFailure as failure:
+            self.failures.setdefault(source.store.title, failure)
+        except Exception as error:  # whatever it is, the build is none the worse for it
+            self.failures.setdefault(source.store.title, failed(source.store.title, "be read", repr(error)))
+        return ()
+
+    # --- layers ------------------------------------------------------------------------------------------------------
+    def _download(self, source: Source, entry: Entry, progress: Progress) -> None:
+        """Have the layer's blob in the store, where a later push finds it."""
+        blobs, layer, done = self._shop.store.blobs, entry.layer, 0
+        if not blobs.has(layer.digest):
+            with source.store.fetch(layer) as chunks, blobs.writer(layer.digest, layer.size) as writer:
+                for chunk in chunks:
+                    done += writer.write(chunk)
+                    progress(layer.digest, done, layer.size)
+                writer.commit()
+            with self._guard:
+                self.fetched += layer.size
+
+    def _unpack(self, entry: Entry) -> None:
+        from lamina.image.diff import diff
+
+        record, store, layer = entry.record, self._shop.store, entry.layer
+        with store.blobs.open(layer.digest) as stream, store.snapshots.begin(record.parent) as work:
+            found = self._shop.unpacker.unpack(stream, layer_compression(layer.media_type), work)
+            if found != record.diff_id:
+                raise BuildFailure(
+                    "registry-wrong-digest",
+                    f"the shared cache has another layer for {record.text!r} than it says",
+                    cause=f"{layer.digest} unpacks to {found}, not to {record.diff_id}",
+                )
+            # A layer that gives back its diff ID is as good as one that was built here.
+            built = diff(work.upper, self._shop.rung.xattr).diff_id == found
+            store.snapshots.commit(work, record.parent, found, record.size, built=built)
+        # So that a later push or another cache takes the blob as it is.
+        store.layer_blobs.add(found, layer_compression(layer.media_type), layer)
+
+    def _bring_files(self, source: Source, entries: Sequence[Entry]) -> None:
+        """Keep the lists of files of steps, for explanations; it does not matter if that fails."""
+        facts = self._shop.store.facts
+        for digest, blob in ((digest, blob) for entry in entries for digest, blob in entry.files.items()):
+            with suppress(BuildFailure, ValueError):
+                if facts.get(digest) is None:
+                    with source.store.fetch(blob) as chunks:
+                        data = b"".join(chunks)
+                    facts.put(digest, shared_entry.unpack_files(data, digest))
+                    with self._guard:
+                        self.fetched += blob.size
+
+
+class Shared:
+    """What a build does with its shared cache: give it to its world, and tell it when it is over."""
+
+    def __init__(self, shop: Workshop, steps: SharedSteps, sender: Sender, reporter: Reporter) -> None:
+        self._shop = shop
+        self._steps = steps
+        self._sender = sender
+        self._reporter = reporter
+        self._finished = False
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether layers may be left where they are: registries take them over from each other's repositories."""
+        return self._steps.is_lazy
+
+    def attached(self, world: World) -> World:
+        """The world with the shared cache, whose writing begins when steps are about to run."""
+
+        def start() -> Tools:
+            tools = world.start()
+            _ = self._shop.rung
+            self._sender.start()
+            return tools
+
+        return replace(world, shared=self._steps, start=start)
+
+    def finish(self, results: Sequence[BuildResult]) -> SharedUse:
+        """Wait until all is written. `results` are those of the build, for all platforms, none if it failed."""
+        chains = [chain for result in results for chain in chains_of(result.config)]
+        if self._sender.has_work and not self._finished:
+            self._finished = True
+            narrator = Narrator(self._reporter)
+            with narrator.job("exporting to the shared cache") as vertex:
+                self._sender.finish(chains if results else None)
+                narrator.note(vertex, f"{self._sender.written} steps written, {size(self._sender.sent)} sent")
+        steps = [
+            step
+            for result in results
+            for stage in result.stages
+            for step in stage.steps
+            if not isinstance(step.step.op, MetaOp)
+        ]
+        hits = [step for step in steps if isinstance(step.decision, Hit) and step.decision.origin == "shared"]
+        return SharedUse(
+            hits=len(hits),
+            steps=len(steps),
+            fetched=self._steps.fetched,
+            saved=sum(step.record.seconds for step in hits if step.record is not None),
+            written=self._sender.written,
+            sent=self._sender.sent,
+        )
+
+    def warn(self) -> None:
+        """Tell what went wrong with the places, once each."""
+        for title, failure in {**self._sender.failures, **self._steps.failures}.items():
+            plain = failure.diagnostic
+            why = f" ({plain.cause})" if plain.cause else ""
+            told = f"the shared cache {title} is left aside: {plain.message}{why}"
+            warning: Diagnostic = replace(failure.diagnostic, severity="warning", message=told)
+            self._reporter.warning(warning)
+
+
+@contextmanager
+def opened(
+    cache_from: Sequence[CacheFrom], cache_to: Sequence[CacheTo], shop: Workshop, reporter: Reporter
+) -> Iterator[Shared]:
+    """The shared cache for the length of a build. What a build that fails has made until then is written, too.
+
+    Raises BuildFailure `usage-cache` for a place that cannot be opened on this machine.
+    """
+    sources = [Source(open_place(one.place, one.timeout, shop), one) for one in cache_from]
+    targets = [Target(open_place(one.place, one.timeout, shop), one) for one in cache_to]
+    sender = Sender(shop, targets)
+    shared = Shared(shop, SharedSteps(shop, sources, sender), sender, reporter)
+    try:
+        yield shared
+    except BuildFailure:
+        shared.finish(())
+        raise
+    finally:
+        sender.stop()
+        shared.warn()

@@ -1,0 +1,164 @@
+"""The rules of order, cache, size and staleness: what is found, and what a reviewer would not want to hear."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.linting import found, lines
+
+APT = "apt-get update && apt-get install -y --no-install-recommends curl && rm -rf /var/lib/apt/lists/*"
+
+CASES: list[tuple[str, str, list[int]]] = [
+    ("CodeBeforeDependencies", "FROM a:1\nCOPY . .\nRUN npm ci", [2]),
+    ("CodeBeforeDependencies", "FROM a:1\nADD ./ /app/\nWORKDIR /app\nRUN yarn && yarn build", [2]),
+    ("CodeBeforeDependencies", f"FROM a:1\nCOPY . .\nRUN {APT}", [2]),
+    ("CodeBeforeDependencies", "FROM a:1\nCOPY . .\nRUN pip install pipenv", [2]),
+    ("CodeBeforeDependencies", "FROM a:1\nCOPY package*.json ./\nRUN npm ci\nCOPY . .\nRUN npm run build", []),
+    ("CodeBeforeDependencies", "FROM a:1\nCOPY package*.json ./\nRUN npm ci\nCOPY . .\nRUN npm ci --omit=dev", []),
+    ("CodeBeforeDependencies", "FROM a:1\nCOPY . .\nRUN pip install .", []),  # it needs the code
+    ("CodeBeforeDependencies", "FROM a:1\nCOPY . .\nRUN poetry install", [2]),  # which --no-root does not
+    ("CodeBeforeDependencies", "FROM a:1\nCOPY . .\nRUN make", []),
+    ("CodeBeforeDependencies", "FROM a:1\nWORKDIR /docs\nCOPY . /docs\nWORKDIR /app\nRUN npm ci", []),
+    ("CodeBeforeDependencies", "FROM a:1\nCOPY . /src\nRUN pip install -r /src/requirements.txt", [2]),
+    ("CodeBeforeDependencies", "FROM a:1\nCOPY . /src\nRUN pip install -r /else/requirements.txt", []),
+    ("CodeBeforeDependencies", "FROM a:1 AS b\nCOPY . .\nFROM b\nRUN npm ci\nFROM b\nRUN npm ci", [2]),
+    ("CodeBeforeDependencies", "FROM a:1 AS b\nCOPY . .\nFROM a:1\nCOPY --from=b / /x\nRUN npm ci", []),
+    ("CodeBeforeDependencies", "FROM a:1\nRUN <<EOF\nset -e\nnpm ci\nEOF\nCOPY . .\nRUN <<EOF\nnpm test\nEOF", []),
+    ("CodeBeforeDependencies", "FROM a:1\nCOPY . .\nRUN <<EOF\nset -e\nnpm ci\nEOF", [2]),
+    ("CodeBeforeDependencies", 'FROM a:1\nCOPY . .\nRUN ["npm", "ci"]', [2]),
+    ("CopyBroaderThanInstall", "FROM a:1\nCOPY requirements.txt app.py ./\nRUN pip install -r requirements.txt", [2]),
+    ("CopyBroaderThanInstall", "FROM a:1\nCOPY requirements.txt ./\nRUN pip install -r requirements.txt", []),
+    ("CopyBroaderThanInstall", "FROM a:1\nCOPY package.json .npmrc scripts ./\nRUN npm ci", []),  # may be scripts of it
+    ("CopyBroaderThanInstall", "FROM a:1\nCOPY pyproject.toml README.md ./\nRUN poetry install", []),
+    ("CopyBroaderThanInstall", "FROM a:1\nCOPY setup.py requirements.txt .\nRUN pip install -r requirements.txt", []),
+    ("EarlyArg", "FROM a:1\nARG VERSION\nRUN a\nRUN b\nRUN c $VERSION", [2]),
+    ("EarlyArg", "FROM a:1\nRUN a\nARG VERSION\nRUN c $VERSION", []),
+    ("EarlyArg", "FROM a:1\nARG VERSION\nRUN a $VERSION\nRUN b", []),
+    ("EarlyArg", "FROM a:1\nARG VERSION\nRUN a", []),  # perhaps the program reads its environment
+    ("EarlyArg", "FROM a:1\nARG PIP_INDEX_URL\nRUN pip install x\nLABEL u=$PIP_INDEX_URL", []),
+    ("EarlyArg", "FROM a:1\nARG TARGETARCH\nRUN a\nRUN b $TARGETARCH", []),
+    ("EarlyArg", "FROM a:1\nARG A B\nRUN a $A\nRUN b $B", [2]),
+    ("EarlyArg", "FROM a:1\nARG A\nCOPY x y\nRUN b $A", []),  # a COPY does not see it
+    ("LockFileMissing", "FROM a:1\nCOPY Pipfile ./\nRUN pipenv install --deploy", [3]),
+    ("LockFileMissing", "FROM a:1\nCOPY package*.json ./\nRUN npm ci", []),
+    ("LockFileMissing", "FROM a:1\nCOPY . .\nRUN npm ci", []),
+    ("LockFileMissing", "FROM a:1\nCOPY app ./\nRUN npm ci", []),  # perhaps a directory
+    ("LockFileMissing", "FROM a:1\nCOPY package.json ./\nRUN --mount=type=bind,target=/x npm ci", []),
+    ("LockFileMissing", "FROM a:1\nCOPY --from=0 /x ./\nCOPY package.json ./\nRUN npm ci", []),
+    ("LockFileNotUsed", "FROM a:1\nCOPY . .\nRUN npm install && pipenv install", [3]),
+    ("LockFileNotUsed", "FROM a:1\nCOPY . .\nRUN npm install express && npm ci && npm install -g x", []),
+    ("LockFileNotUsed", "FROM a:1\nENV UV_FROZEN=1\nCOPY . .\nRUN uv sync\nRUN UV_LOCKED=1 uv sync", []),
+    ("LockFileNotUsed", "FROM a:1\nCOPY . .\nRUN uv sync\nRUN uv sync --locked", [3]),
+    ("LockFileNotUsed", "FROM a:1\nCOPY . .\nRUN bundle config set deployment true\nRUN bundle install", []),
+    ("LockFileNotUsed", "FROM a:1\nCOPY . .\nRUN bundle install", [3]),
+    ("LockFileNotUsed", "FROM a:1\nCOPY package.json .\nRUN npm install", []),  # there is none: LockFileMissing
+    ("PipWithoutHashes", "FROM a:1\nRUN pip install x", []),
+    ("RecursiveChown", "FROM a:1\nWORKDIR /app\nCOPY . .\nRUN chown -R x . && chmod -R u+w /app", [4]),
+    ("RecursiveChown", "FROM a:1\nCOPY . /app\nRUN chown -R x /", [3]),
+    ("RecursiveChown",
+     "FROM a:1\nCOPY . /app\nRUN chown -R x /app/log\nRUN chown x /app\nRUN chown -R x /application", []),
+    ("RecursiveChown", "FROM a:1 AS b\nCOPY . /app\nRUN chown -R x /app\nFROM a:1\nCOPY --from=b /app /app", []),
+    ("RecursiveChown", "FROM a:1 AS b\nCOPY . /app\nFROM b\nRUN chown --recursive x:y /app", [4]),
+    ("CleanupInOtherLayer", f"FROM a:1\nRUN {APT}\nRUN apt-get clean", [3]),
+    ("CleanupInOtherLayer", "FROM a:1\nCOPY x.deb /tmp/x.deb\nRUN dpkg -i /tmp/x.deb && rm /tmp/x.deb", [3]),
+    ("CleanupInOtherLayer", "FROM a:1\nRUN pip install x\nRUN rm -rf ~/.cache/pip", [3]),
+    ("CleanupInOtherLayer", "FROM a:1\nRUN a\nRUN rm -rf /tmp/* && apt-get clean", []),
+    ("CleanupInOtherLayer", "FROM a:1 AS b\nCOPY x /x\nRUN rm /x\nFROM a:1\nCOPY --from=b /y /y", []),
+    ("CleanupInOtherLayer",
+     "FROM a:1\nRUN --mount=type=cache,target=/root/.cache pip install x\nRUN rm -rf ~/.cache/pip", []),
+    ("UpdateInOtherLayer", "FROM a:1\nRUN apt-get update\nRUN apt-get install -y x\nRUN apt-get install -y y", [3, 4]),
+    ("UpdateInOtherLayer", "FROM a:1\nRUN apt-get update && apt-get install -y x\nRUN apt-get install -y y", [3]),
+    ("UpdateInOtherLayer", f"FROM a:1\nRUN {APT}\nRUN {APT}", []),
+    ("UpdateInOtherLayer", "FROM a:1\nRUN apk update\nRUN apk add x\nRUN apk add --no-cache y", [3]),
+    ("UpdateInOtherLayer", "FROM a:1\nRUN apt-get install -y ./local.deb", []),
+    ("MetadataCostsNothing", 'FROM a:1\nENV A=1\nUSER x\nEXPOSE 80\nRUN a\nCMD ["x"]', [4]),
+    ("AptListsKept", "FROM a:1\nRUN --mount=type=cache,target=/var/lib/apt apt-get update && apt-get install x", []),
+    ("AptListsKept", "FROM a:1 AS b\nRUN apt-get update\nFROM a:1\nCOPY --from=b /x /x", []),
+    ("AptListsKept", "FROM a:1 AS b\nRUN apt-get update\nFROM b\nCOPY x /x", [2]),
+    ("AptListsKept", "FROM a:1\nRUN apt-get update && rm -r /var/lib/apt/lists", []),
+    ("AptListsKept", "FROM a:1\nRUN apt-get update && find /var/lib/apt/lists -type f -delete", []),
+    ("AptListsKept", "FROM a:1\nRUN apt-get update && apt-get install x\nRUN rm -rf /var/lib/apt/lists/*", []),
+    ("AptRecommends", "FROM a:1\nRUN apt-get -o APT::Install-Recommends=0 install -y x", []),
+    ("AptRecommends", "FROM a:1\nRUN echo 'APT::Install-Recommends 0;' > /etc/apt/apt.conf.d/x\nRUN apt install x", []),
+    ("ApkCacheKept", "FROM a:1\nRUN apk update && apk add x", [2]),
+    ("ApkCacheKept",
+     "FROM a:1\nRUN apk add x && rm -rf /var/cache/apk/*\nRUN --mount=type=cache,target=/var/cache/apk apk add x", []),
+    ("ApkCacheKept", "FROM a:1\nRUN apk --no-cache add x && apk del x", []),
+    ("PackageCacheKept", "FROM a:1\nRUN yum -y install x\nRUN zypper -n in x\nRUN microdnf install x", [2, 3, 4]),
+    ("PackageCacheKept",
+     "FROM a:1\nRUN yum -y install x && yum clean all\nRUN dnf install x && rm -rf /var/cache/dnf", []),
+    ("PackageCacheKept", "FROM a:1\nRUN yum -y install x && dnf clean all\nRUN zypper in x && zypper cc -a", []),
+    ("PipCacheKept", "FROM a:1\nENV PIP_NO_CACHE_DIR=1\nRUN pip install x", []),
+    ("PipCacheKept", "FROM a:1\nRUN PIP_NO_CACHE_DIR=1 pip install x\nRUN pip install /w/*.whl", []),
+    ("PipCacheKept", "FROM a:1\nRUN --mount=type=cache,target=/root/.cache/pip pip install x", []),
+    ("PipCacheKept", "FROM a:1\nRUN python -m pip install x && pip3 install -r y", [2]),
+    ("YarnCacheKept", "FROM a:1\nRUN yarn\nRUN yarn build", [2]),
+    ("UseraddLog", "FROM a:1\nRUN useradd -u 1000 a\nRUN useradd -l -u 1000000 b\nRUN useradd --uid=999999999 c", [4]),
+    ("ArchiveUnpackedByRun", "FROM a:1\nCOPY a.tar.gz b.txt /t/\nRUN cd /t && tar xzf a.tar.gz", [2]),
+    ("ArchiveUnpackedByRun", "FROM a:1\nCOPY a.tar.gz /t/\nRUN tar -czf b.tar.gz /t\nRUN tar -xf c.tar.gz", []),
+    ("ConsecutiveRuns", "FROM a:1\nRUN a\nCOPY b c\nRUN d\nFROM a:1\nRUN e\nRUN f\nRUN --network=none g", [7]),
+    ("WholeStageCopied", "FROM scratch AS r\nADD root.tar /\nFROM a:1\nCOPY --from=r / /\nCOPY --from=r / /x", []),
+    ("WholeStageCopied", "FROM a:1\nWORKDIR /\nCOPY --from=busybox:1 / .", [3]),
+    ("UntaggedBase", "ARG B=a\nFROM $B\nFROM a@sha256:" + 64 * "0" + "\nFROM localhost:5000/x\nFROM scratch", [2, 4]),
+    ("UntaggedBase", "FROM a:1 AS b\nFROM b\nFROM a:$UNKNOWN", []),
+    ("LatestBase", "FROM a:latest\nFROM a:latest-slim", [1]),
+    ("UnpinnedSystemPackages",
+     "FROM a:1\nRUN apt-get install -y a=1 ./b.deb\nRUN apk add c~=1 d\nRUN dnf install bash-5.1 @dev", [3]),
+    ("UnpinnedTools",
+     "FROM a:1\nRUN pip install 'a>=1' b[c]==2\nRUN npm i -g @x/y@1 z\nRUN go install a.b/c@latest", [3, 4]),
+    ("UnpinnedTools",
+     "FROM a:1\nRUN pip install -r x .\nRUN gem install a -v 1\nRUN go install a.b/c@v1\nRUN npm ci", []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "text", "expected"), CASES)
+def test_lines(rule: str, text: str, expected: list[int]) -> None:
+    assert lines(text, rule) == expected
+
+
+def test_the_lessons_fault_is_told_with_its_cure() -> None:
+    text = "FROM python:3\nWORKDIR /app\nCOPY . .\nRUN pip install pipenv\nRUN pipenv install --deploy --system"
+    (one,) = found(text, "CodeBeforeDependencies")
+    assert "`pipenv install --deploy --system` (line 5)" in one.message
+    assert one.hint == (
+        "put `COPY Pipfile Pipfile.lock ./` above line 5, and this COPY below it; "
+        "line 4 reads none of the files and can stand above all"
+    )
+
+
+def test_the_names_in_the_hint_are_those_that_the_context_has() -> None:
+    text = "FROM node:22\nWORKDIR /app\nCOPY . .\nRUN npm ci"
+    (one,) = found(text, "CodeBeforeDependencies", ["package.json", "npm-shrinkwrap.json", "a.js"])
+    assert one.hint and "`COPY package.json npm-shrinkwrap.json ./`" in one.hint
+
+
+def test_an_install_that_takes_the_project_along_is_told_to_be_split() -> None:
+    (one,) = found("FROM a:1\nCOPY . .\nRUN uv sync --locked", "CodeBeforeDependencies")
+    assert one.hint == "put `COPY pyproject.toml uv.lock ./` and `RUN uv sync --no-install-project` above line 2"
+
+
+def test_a_directory_is_looked_into() -> None:
+    text = "FROM a:1\nCOPY backend ./\nRUN npm ci"
+    files = ["backend/package.json", "backend/package-lock.json", "backend/a.js", "backend/b.js", "other.js"]
+    (one,) = found(text, "CopyBroaderThanInstall", files)
+    assert "reads 2 of the 4 files" in one.message
+    assert found(text, "CopyBroaderThanInstall") == []
+
+
+def test_a_lock_that_the_context_has_not() -> None:
+    text = "FROM a:1\nCOPY . .\nRUN npm install"
+    assert lines(text, "LockFileMissing", ["package.json", "a.js"]) == [3]
+    assert lines(text, "LockFileNotUsed", ["package.json", "a.js"]) == []
+    assert lines(text, "LockFileMissing", ["package.json", "package-lock.json"]) == []
+    assert lines(text, "LockFileNotUsed", ["package.json", "package-lock.json"]) == [3]
+
+
+def test_a_name_that_changes_in_each_build_is_a_warning_and_another_one_an_info() -> None:
+    text = "FROM a:1\nARG {}\nRUN a\nRUN b ${}"
+    severities = {name: found(text.format(name, name), "EarlyArg")[0].severity for name in ("COMMIT", "FLAVOUR")}
+    assert severities == {"COMMIT": "warning", "FLAVOUR": "info"}
+
+
+def test_what_a_source_names_is_no_junk() -> None:
+    text = "FROM a:1\nCOPY dist /srv\nCOPY .npmrc /root/"
+    files = ["dist/index.html", ".npmrc", "a.js"]
+    assert found(text, "JunkInCopy", files) == [] and found(text, "SecretInCopy", files) == []
