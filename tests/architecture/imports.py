@@ -11,7 +11,8 @@ from typing import NamedTuple
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli", "api", "__init__", "__main__"),
     ("report",),
-    ("engine", "lint", "explain", "store", "context", "runtime", "image", "registry"),
+    ("history",),
+    ("engine", "lint", "explain", "store", "context", "runtime", "image", "registry", "advise"),
     ("ports",),
     ("keys",),
     ("plan",),
@@ -23,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 #: Fakes for tests: they may see all rooms but the command.
 TESTING = "testing"
-PURE = ("ports", "keys", "plan", "dockerfile", "oci", "events", "diagnostics", "digest", "explain", "lint")
+PURE = ("ports", "keys", "plan", "dockerfile", "oci", "events", "diagnostics", "digest", "explain", "lint", "advise")
 IMPURE_MODULES = frozenset(
     {
         "os",

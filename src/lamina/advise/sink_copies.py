@@ -178,12 +178,14 @@ class _Sinking:
                 blocks += instead if at == last and instead else (block,)
             if at == last:
                 blocks += [sheet.blocks[copy.at], *after]
-        firsts = [word for lines in self._before.values() for line in lines for word in line.split()[1:-1]]
-        names = [word for word in firsts if not word.startswith("--")]
+        words = [word for lines in self._before.values() for line in lines for word in line.split()[1:-1]]
+        names = [word for word in words if not word.startswith("--")]
         below = sheet.blocks[last].instruction
         assert below is not None
-        copied = f", and copy {_listed(names)} alone before what needs {'it' if len(names) == 1 else 'them'}"
-        what = f"Move `{copy.text}` below `{_short(below.original)}`{copied if names else ''}"
+        what = f"Move `{copy.text}` below `{_short(below.original)}`"
+        if names:
+            them = "it" if len(names) == 1 else "them"
+            what += f", and copy {_listed(names)} alone before what needs {them}"
         return Move(sheet.with_blocks(blocks), what, tuple(self._why), tuple(self._risks))
 
     def _parts(self, at: int, step: Step, op: RunOp) -> Iterator[Move]:

@@ -38,6 +38,7 @@ def configure(parser: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from lamina.advise.advice import advise
     from lamina.cli.advising import facts
     from lamina.report import advise as words
 
@@ -45,25 +46,23 @@ def run(arguments: argparse.Namespace) -> int:
         hint = "add --prove, which builds both orders and compares them; or --unproved to do without"
         raise BuildFailure("usage-bad-arguments", "--apply writes what is proved", hint=hint)
     costs = [_cost(text) for text in arguments.cost]
-    with facts(arguments, costs) as known:
-        from lamina.advise.advice import advise
+    known = facts(arguments, costs)
+    advice = advise(known.case)
+    proof = None
+    if arguments.prove and advice.better:
+        from lamina.cli.proving import prove
 
-        advice = advise(known.case)
-        proof = None
-        if arguments.prove and advice.better:
-            from lamina.cli.proving import prove
+        proof = prove(advice, known, arguments.commits_to_build)
+    applied = arguments.apply and advice.better and (proof is None or proof.verdict == "proved")
+    if applied:
+        from lamina.cli.advising_files import replace_file
 
-            proof = prove(advice, known, arguments.commits_to_build)
-        applied = arguments.apply and advice.better and (proof is None or proof.verdict == "proved")
-        if applied:
-            from lamina.cli.advising_files import replace_file
-
-            assert known.located.path is not None
-            replace_file(known.located.path, advice.after.scene.sheet.text)
-        if arguments.json:
-            print(words.document(advice, known.notes, proof, applied))
-        else:
-            print("\n".join(words.lines(advice, known.notes, proof, applied)))
+        assert known.located.path is not None
+        replace_file(known.located.path, advice.after.scene.sheet.text)
+    if arguments.json:
+        print(words.document(advice, known.notes, proof, applied))
+    else:
+        print("\n".join(words.lines(advice, known.notes, proof, applied)))
     if proof is not None and proof.verdict == "differs":
         return DIFFERS
     return BETTER if advice.better and not applied else 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -34,16 +33,14 @@ class Facts(Struct, frozen=True):
     """A case, with what a proof needs besides. `notes` are sentences on what the advice does not know."""
 
     case: Case
-    shop: Workshop
     located: locate.Located
     options: PlanOptions
     root: Path
     notes: tuple[str, ...]
 
 
-@contextmanager
-def facts(arguments: argparse.Namespace, costs: Sequence[tuple[str, float]]) -> Iterator[Facts]:
-    """Gather everything, with the store open for the length of a block.
+def facts(arguments: argparse.Namespace, costs: Sequence[tuple[str, float]]) -> Facts:
+    """Gather everything. No step runs, unless it is to be observed.
 
     Raises BuildFailure `context-…`, `dockerfile-…`, `usage-bad-arguments`.
     """
@@ -70,7 +67,7 @@ def facts(arguments: argparse.Namespace, costs: Sequence[tuple[str, float]]) -> 
     options = PlanOptions(
         platform=platform(arguments.platform),
         build_platform=host_platform(),
-        build_args={**build_args, **{name: mark for name, mark in varying.items()}},
+        build_args={**build_args, **varying},
         target=arguments.target,
     )
     with workshop(root) as shop:
@@ -101,7 +98,7 @@ def facts(arguments: argparse.Namespace, costs: Sequence[tuple[str, float]]) -> 
         if changed:
             times = "one of them" if changed == 1 else f"{changed} of them"
             notes.append(f"{times} changed the Dockerfile: all commits are replayed with the one that is there now")
-        yield Facts(case, shop, located, options, root, tuple(dict.fromkeys(notes)))
+        return Facts(case, located, options, root, tuple(dict.fromkeys(notes)))
 
 
 def _name(located: locate.Located) -> str:

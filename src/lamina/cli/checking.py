@@ -14,7 +14,6 @@ from lamina.cli.options import store_root
 from lamina.diagnostics import BuildFailure
 from lamina.dockerfile import parse
 from lamina.dockerfile.source import printable
-from lamina.dockerfile.syntax import Dockerfile
 from lamina.lint.check import Choice, check, mended
 from lamina.lint.rule import Finding
 from lamina.lint.subject import Context, Junk, Subject, Taken
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
 
 #: What is mended may let another fix through, such as one beside it; no file needs many rounds.
 _ROUNDS = 10
+#: Planning takes time, and no file that people write has so many targets.
+_TARGETS = 30
 
 
 class Source(Struct, frozen=True):
@@ -84,8 +85,9 @@ def examine(
     Raises BuildFailure `dockerfile-…` if it cannot be parsed, `context-…` for an unusable context or ignore file.
     """
     dockerfile = parse(source.text, source.name)
-    context, failure = _context(source, dockerfile, platform, build_args)
-    subject = survey(dockerfile, platform, build_args=build_args, context=context)
+    subject = survey(dockerfile, platform, build_args=build_args)
+    context, failure = _context(source, subject, build_args)
+    subject = replace(subject, context=context)
     images = _known(subject, root)
     if images:
         subject = survey(dockerfile, platform, build_args=build_args, context=context, images=images)
@@ -117,9 +119,12 @@ def mend(source: Source, platform: Platform, choice: Choice) -> tuple[Source, li
 
 
 def _context(
-    source: Source, dockerfile: Dockerfile, platform: Platform, build_args: Mapping[str, str]
+    source: Source, subject: Subject, build_args: Mapping[str, str]
 ) -> tuple[Context | None, BuildFailure | None]:
-    """What the instructions take from the context, and why the file cannot be built if it cannot."""
+    """What the instructions take from the context, and why the file cannot be built if it cannot.
+
+    The stages are planned that no other one uses, from the last up, which plans the others too.
+    """
     from lamina.explain.readings import readings
     from lamina.plan.steps import PlanOptions
 
@@ -130,17 +135,25 @@ def _context(
         found = look(source.directory, source.path, whole=False)
     records = found.kept.records if found is not None else ()
     options = PlanOptions(
-        platform=platform,
-        build_platform=platform,
+        platform=subject.platform,
+        build_platform=subject.platform,
         build_args=dict(build_args),
         allow=frozenset({"security.insecure", "network.host"}),
     )
+    used = {index for stage in subject.stages for index in stage.uses}
+    targets = [str(stage.index) for stage in reversed(subject.stages) if stage.index not in used]
+    reads: dict[tuple[int, int], Reading] = {}
     failure = None
     try:
-        reads = readings(dockerfile, options, records)
+        for target in targets[:_TARGETS] or [""]:
+            one_target = replace(options, target=target)
+            for reading in readings(subject.dockerfile, one_target, records):
+                reads.setdefault((reading.span.line, reading.span.column), reading)
     except BuildFailure as error:
-        reads, failure = (), error
-    return (context_of(records, found.rules, reads) if found is not None else None), failure
+        failure = error
+    if found is None:
+        return None, failure
+    return context_of(records, found.rules, tuple(reads.values())), failure
 
 
 def context_of(records: Sequence[FileRecord], rules: IgnoreRules | None, reads: Sequence[Reading]) -> Context:

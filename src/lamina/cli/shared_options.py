@@ -29,7 +29,7 @@ _PLACES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             *("access_key_id", "secret_access_key", "session_token"),
         ),
     ),
-    "gs": (("bucket",), ("prefix", "endpoint_url")),
+    "gs": (("bucket",), ("prefix",)),
     "az": (("account", "container"), ("prefix", "endpoint_url")),
 }
 _FROM = ("verify", "timeout")

@@ -53,6 +53,8 @@ class Sender:
         self._taken: set[tuple[Digest, ChainID | None]] = set()
         self._damaged: set[ChainID] = set()
         self._files: dict[Digest, bytes | None] = {}
+        #: A blob is sent by one thread at a time: the others then find it there.
+        self._turns: dict[tuple[str, Digest], threading.Lock] = {}
         self._pool: ThreadPoolExecutor | None = None
         self._waiting: list[Future[None]] = []
         self._stopping = False
@@ -199,11 +201,14 @@ class Sender:
     def _send(
         self, target: Target, blob: Descriptor, open_blob: Callable[[], BinaryIO], *, again: bool = False
     ) -> None:
-        if not again and target.store.has(blob.digest):
-            return
-        if target.store.send(blob, open_blob, self._check):
-            with self._guard:
-                self.sent += blob.size
+        with self._guard:
+            turn = self._turns.setdefault((target.store.title, blob.digest), threading.Lock())
+        with turn:
+            if not again and target.store.has(blob.digest):
+                return
+            if target.store.send(blob, open_blob, self._check):
+                with self._guard:
+                    self.sent += blob.size
 
     def _check(self, _: int) -> None:
         if self._stopping:

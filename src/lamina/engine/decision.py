@@ -123,10 +123,12 @@ def candidates(job: Job, stage: Stage, step: Step, key: CacheKey | None = None) 
     if not found and job.world.shared is not None:
         found = [replace(record, project=project) for record in job.world.shared.nearest(address(stage.label, step))]
     texts = job.texts(stage)
+    # By key, for it may have been spelled otherwise once.
+    moved = {record.key.digest for record in found if record.text != step.text and record.text in texts}
     return tuple(
         record
         for record in found
-        if (record.text == step.text or record.text not in texts) and (record.project == project or _has(record, key))
+        if record.key.digest not in moved and (record.project == project or _has(record, key))
     )
 
 

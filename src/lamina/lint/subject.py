@@ -74,7 +74,7 @@ class Step(Struct, frozen=True):
 class Stage(Struct, frozen=True):
     """A stage. `base` is its image's name, variables expanded; `parent` the index of the stage that it is instead.
 
-    `shipped`: its layers are those of an image that somebody may build for its own sake, because it is the last stage
+    `uses` are the other stages that it stands on, copies from or mounts. `shipped`: its layers are those of an image that somebody may build for its own sake, because it is the last stage
     or no other stage uses it, or because such a stage stands on it.
     """
 
@@ -83,7 +83,8 @@ class Stage(Struct, frozen=True):
     base: str
     parent: int | None
     steps: tuple[Step, ...]
-    shipped: bool
+    uses: frozenset[int] = frozenset()
+    shipped: bool = False
 
     @property
     def label(self) -> str:

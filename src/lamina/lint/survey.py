@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from lamina.diagnostics import BuildFailure
 from lamina.dockerfile import syntax
@@ -71,13 +72,14 @@ def survey(
         else:
             walk = _Walk(ends[parent].variables.copy(), ends[parent].cwd, ends[parent].posix)
         steps = tuple(_step(walk, one, index, outer, given) for one in body)
-        stages.append(Stage(index, origin, base, parent, steps, False))
+        uses = frozenset(_used(parent, steps, index, names))
+        stages.append(Stage(index, origin, base, parent, steps, uses))
         ends.append(walk)
         if origin.name:
             names[origin.name] = index
     return Subject(
         dockerfile=dockerfile,
-        stages=_shipped(tuple(stages), names),
+        stages=_shipped(stages),
         above=tuple(above),
         outer=outer,
         defaults=_outer(tuple(above), none, dockerfile.escape, target),
@@ -181,21 +183,21 @@ def _commands(one: syntax.Run, posix: bool) -> tuple[ShellCommand, ...]:
     return shell_commands(body) if alone and not body.startswith("#!") else ()
 
 
-def _shipped(stages: tuple[Stage, ...], names: Mapping[str, int]) -> tuple[Stage, ...]:
+def _shipped(stages: list[Stage]) -> tuple[Stage, ...]:
     """The stages, marked by whether somebody gets their layers."""
-    used = {index for stage in stages for index in _used(stage, names)}
+    used = {index for stage in stages for index in stage.uses}
     wanted = {stage.index for stage in stages if stage.index not in used or stage.index == len(stages) - 1}
     for stage in reversed(stages):
         if stage.index in wanted and stage.parent is not None:
             wanted.add(stage.parent)
-    return tuple(Stage(one.index, one.origin, one.base, one.parent, one.steps, one.index in wanted) for one in stages)
+    return tuple(replace(one, shipped=one.index in wanted) for one in stages)
 
 
-def _used(stage: Stage, names: Mapping[str, int]) -> Iterator[int]:
+def _used(parent: int | None, steps: tuple[Step, ...], stage: int, names: Mapping[str, int]) -> Iterator[int]:
     """The stages that a stage stands on, copies from or mounts."""
-    if stage.parent is not None:
-        yield stage.parent
-    for step in stage.steps:
+    if parent is not None:
+        yield parent
+    for step in steps:
         for flag in step.instruction.flags:
             value = flag.value or ""
             if flag.name == "mount":
@@ -204,5 +206,5 @@ def _used(stage: Stage, names: Mapping[str, int]) -> Iterator[int]:
                 continue
             if value.lower() in names:
                 yield names[value.lower()]
-            elif value.isdigit() and len(value) < 6 and int(value) < stage.index:
+            elif value.isascii() and value.isdecimal() and len(value) < 6 and int(value) < stage:
                 yield int(value)

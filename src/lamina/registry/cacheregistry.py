@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, BinaryIO
@@ -17,7 +18,8 @@ from typing import Any, BinaryIO
 import msgspec
 from msgspec.structs import replace
 
-from lamina.digest import Digest, digest_of
+from lamina.diagnostics import BuildFailure
+from lamina.digest import Digest, digest_of, parse_digest
 from lamina.oci.descriptor import Descriptor
 from lamina.oci.manifest import Manifest, decode_manifest
 from lamina.oci.mediatypes import OCI_MANIFEST
@@ -30,6 +32,7 @@ from lamina.registry.settings import endpoint
 
 ARTIFACT = "application/vnd.lamina.step.v1"
 DOCUMENT = "io.lamina.cache.document"
+_ATTEMPTS = 3
 _EMPTY = Descriptor("application/vnd.oci.empty.v1+json", digest_of(b"{}"), 2)
 
 
@@ -41,8 +44,10 @@ class RegistryCache:
         self.reference = replace(reference, tag="", digest=None)
         self.title = self.reference.familiar()
         self._quick = quick
+        self._patient = patient
         self._client = RegistryClient(patient)
         self._pusher = RegistryPusher(patient)
+        self._guard = threading.Lock()
         self._empty_is_there = False
 
     def read(self, name: str) -> bytes | None:
@@ -74,10 +79,11 @@ class RegistryCache:
         return document
 
     def write(self, name: str, document: bytes, blobs: Sequence[Descriptor]) -> None:
-        if not self._empty_is_there:
-            if not self._pusher.has_blob(self.reference, _EMPTY.digest):
-                self._pusher.push_blob(self.reference, _EMPTY, lambda: io.BytesIO(b"{}"))
-            self._empty_is_there = True
+        with self._guard:
+            if not self._empty_is_there:
+                if not self._pusher.has_blob(self.reference, _EMPTY.digest):
+                    self._pusher.push_blob(self.reference, _EMPTY, lambda: io.BytesIO(b"{}"))
+                self._empty_is_there = True
         manifest: dict[str, Any] = {
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,
@@ -88,10 +94,18 @@ class RegistryCache:
             "annotations": {DOCUMENT: base64.b64encode(document).decode()},
         }
         tagged = replace(self.reference, tag=checked_name(name))
-        self._pusher.push_manifest(tagged, msgspec.json.encode(manifest), OCI_MANIFEST)
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                self._pusher.push_manifest(tagged, msgspec.json.encode(manifest), OCI_MANIFEST)
+                return
+            except BuildFailure as failure:
+                # While another writer puts the same blob, some registries do not see that it is there.
+                unknown = "BLOB_UNKNOWN" in (failure.diagnostic.cause or "")
+                if not unknown or attempt == _ATTEMPTS or not self._patient.pause(attempt):
+                    raise
 
     def has(self, digest: Digest) -> bool:
-        return self._pusher.has_blob(self.reference, digest)
+        return self._pusher.has_blob(self.reference, parse_digest(digest))
 
     def fetch(self, blob: Descriptor) -> AbstractContextManager[Iterator[bytes]]:
         return self._client.blob(self.reference, blob)

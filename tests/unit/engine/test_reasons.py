@@ -132,3 +132,11 @@ def test_a_step_that_was_spelled_anew_and_then_moved_is_compared_with_itself() -
     world.build("FROM base\nCOPY src /app/\nRUN last\n")
     world.build("FROM base\nCOPY   src   /app/\nRUN last\n")
     assert len(world.index.nearest("stage-0/1", "p", "COPY   src   /app/")) == records
+
+
+def test_a_step_that_was_put_in_is_not_compared_with_one_that_was_spelled_anew() -> None:
+    world = with_files(memory_world(), a=b"1", b=b"1")
+    world.build("FROM base\nCOPY src /app/\n")
+    world.build("FROM base\nCOPY   src   /app/\n")
+    result = world.build("FROM base\nCOPY src/a /put-in\nCOPY   src   /app/\n")
+    assert cause(result, 0).kind == "first_build"

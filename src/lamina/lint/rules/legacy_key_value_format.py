@@ -27,7 +27,9 @@ def _check(subject: Subject) -> Iterator[Found]:
 def _edits(dockerfile: Dockerfile, one: Env | Label) -> tuple[Edit, ...]:
     pair, span = one.pairs[0], one.span
     value = (pair.value or "").rstrip()
-    if span.line != span.end_line or not re.match(_SAFE, value) or "  " in value:
+    if span.line != span.end_line or not re.match(r"[\w.-]+\Z", pair.name):
+        return ()
+    if not re.match(_SAFE, value) or "  " in value:
         return ()
     quoted = f'"{value}"' if re.search(r"\s", value) else value
     start = keyword_place(dockerfile, one)
