@@ -18,24 +18,44 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lamina.api import build as build
     from lamina.api import forecast as forecast
+    from lamina.api import key as key
+    from lamina.api import story as story
     from lamina.diagnostics import BuildFailure as BuildFailure
     from lamina.diagnostics import Diagnostic as Diagnostic
     from lamina.engine.forecast import Forecast as Forecast
     from lamina.engine.request import BuildResult as BuildResult
+    from lamina.engine.request import NotCached as NotCached
     from lamina.events import Reporter as Reporter
+    from lamina.explain.story import Story as Story
 
 __version__ = "0.1.0"
 
-__all__ = ["BuildFailure", "BuildResult", "Diagnostic", "Forecast", "Reporter", "build", "forecast"]
+__all__ = [
+    "BuildFailure",
+    "BuildResult",
+    "Diagnostic",
+    "Forecast",
+    "NotCached",
+    "Reporter",
+    "Story",
+    "build",
+    "forecast",
+    "key",
+    "story",
+]
 
 _HOMES = {
     "build": "lamina.api",
     "forecast": "lamina.api",
+    "key": "lamina.api",
+    "story": "lamina.api",
     "BuildFailure": "lamina.diagnostics",
     "Diagnostic": "lamina.diagnostics",
     "BuildResult": "lamina.engine.request",
+    "NotCached": "lamina.engine.request",
     "Forecast": "lamina.engine.forecast",
     "Reporter": "lamina.events",
+    "Story": "lamina.explain.story",
 }
 
 

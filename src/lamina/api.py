@@ -17,6 +17,7 @@ from lamina.cli import locate
 from lamina.cli.annotations import parse_annotations
 from lamina.cli.options import host_platform, platforms, reference, store_root
 from lamina.cli.outputs import check, export, parse_output
+from lamina.cli.sameness import Sameness, settle
 from lamina.cli.wire import Workshop, workshop
 from lamina.context.ignore_file import load_rules
 from lamina.context.modes import Modes
@@ -27,7 +28,7 @@ from lamina.engine.build import build as run_build
 from lamina.engine.request import BuildRequest, BuildResult
 from lamina.engine.world import World
 from lamina.events import Reporter
-from lamina.explain.story import tell
+from lamina.explain.story import Story, tell
 from lamina.keys.outcome import StageResult
 from lamina.oci.platform import Platform
 from lamina.plan.args import SOURCE_DATE_EPOCH
@@ -73,6 +74,7 @@ def build(
     cache_mount_root: str | os.PathLike[str] | None = None,
     modes: Modes | None = None,
     source_date_epoch: int | Literal["auto"] | None = None,
+    reproducible: bool | None = None,
     fail_on_miss: bool = False,
     reuse: bool = False,
     observe: bool | None = None,
@@ -96,8 +98,9 @@ def build(
     `none`, or a path. `jobs` is how many steps may run at once. `cache_mount_root` is the folder of cache mounts
     (default: in the store). `modes` says which permission bits of context files count: all (`keep`), or whether a file
     is executable (`git`); `source_date_epoch` is the time that the image bears and that steps are offered, `auto` that
-    of the commit; the default of both is what the context's `lamina.toml` says. With `fail_on_miss` no step may run;
-    with `reuse` an image that was built from the same inputs is taken as it is. With `observe` (default: what
+    of the commit; with `reproducible` the same commit, base and files give the same image wherever it is built
+    (docs/reproducible.md). The default of all three is what the context's `lamina.toml` says. With `fail_on_miss` no
+    step may run; with `reuse` an image that was built from the same inputs is taken as it is. With `observe` (default: what
     `lamina.toml` says, or not) it is noted what RUN steps look at in copied files, and a step that looked at nothing
     that changed is cached. `cache_from` and `cache_to` are shared caches as for the options of that name. `outputs` are
     written as for `lamina build -o`. `root` is the store's folder, `max_size` its limit in bytes (default: the store's
@@ -111,7 +114,8 @@ def build(
     chosen = platforms(platform)
     caches = _shared_caches(cache_from, cache_to) if cache_from or cache_to else None
     mounts, environment = _certificates(ca_certs)
-    opened = _Opened(context, dockerfile, contexts or {}, build_args or {}, store_root(root), runtime, modes, max_size)
+    wish = (modes, source_date_epoch, reproducible)
+    opened = _Opened(context, dockerfile, contexts or {}, build_args or {}, store_root(root), runtime, wish, max_size)
     with _workplace(opened) as place, ExitStack() as held:
         shop = place.shop
         shared = held.enter_context(_opened_caches(caches, shop, reporter or Reporter())) if caches else None
@@ -124,7 +128,7 @@ def build(
             allow=frozenset(allow),
         )
         request = replace(
-            _request(place, options, source_date_epoch),
+            _request(place, options),
             tags=tuple(reference(tag) for tag in tags),
             no_cache=no_cache,
             no_cache_stages=frozenset(no_cache_stages),
@@ -154,7 +158,7 @@ def build(
         # Before the outputs: what is pushed to the same registry is taken over from the cache there.
         use = shared.finish(results) if shared is not None else None
         # A time that comes from the commit changes without a trace in what a memo looks at.
-        if after is not None and len(results) == 1 and _epoch_wanted(place, source_date_epoch) != "auto":
+        if after is not None and len(results) == 1 and place.same.epoch != "auto":
             after(shop, place.reader, results[0])
         for output in wanted:
             images = [built[one].image_id for one in chosen]
@@ -179,6 +183,7 @@ def forecast(
     observe: bool | None = None,
     modes: Modes | None = None,
     source_date_epoch: int | Literal["auto"] | None = None,
+    reproducible: bool | None = None,
     root: str | os.PathLike[str] | None = None,
     reporter: Reporter | None = None,
 ) -> Forecast:
@@ -188,11 +193,12 @@ def forecast(
     """
     from lamina.engine import forecast as engine  # here, because a build makes no forecast
 
-    opened = _Opened(context, dockerfile, contexts or {}, build_args or {}, store_root(root), "auto", modes)
+    wish = (modes, source_date_epoch, reproducible)
+    opened = _Opened(context, dockerfile, contexts or {}, build_args or {}, store_root(root), "auto", wish)
     with _workplace(opened) as place:
         options = _plan_options(platform, build_args, target, allow)
         request = replace(
-            _request(place, options, source_date_epoch),
+            _request(place, options),
             no_cache=no_cache,
             no_cache_stages=frozenset(no_cache_stages),
             pull=pull,
@@ -219,6 +225,7 @@ def key(
     hosts: Sequence[tuple[str, str]] = (),
     modes: Modes | None = None,
     source_date_epoch: int | Literal["auto"] | None = None,
+    reproducible: bool | None = None,
     root: str | os.PathLike[str] | None = None,
 ) -> Digest:
     """The final key of what `build` would build with the same arguments: one digest over all that goes into the image.
@@ -227,12 +234,25 @@ def key(
     from lamina.engine.identity import image_key
     from lamina.engine.resolve import job_of
 
-    opened = _Opened(context, dockerfile, contexts or {}, build_args or {}, store_root(root), "auto", modes)
+    wish = (modes, source_date_epoch, reproducible)
+    opened = _Opened(context, dockerfile, contexts or {}, build_args or {}, store_root(root), "auto", wish)
     with _workplace(opened) as place:
         options = replace(_plan_options(platform, build_args, target, allow), labels=dict(labels or {}))
-        request = replace(_request(place, options, source_date_epoch), pull=pull, network=network, hosts=tuple(hosts))
+        request = replace(_request(place, options), pull=pull, network=network, hosts=tuple(hosts))
         world = place.shop.world(place.reader, place.named.readers, place.named.images)
         return image_key(job_of(request, world, Reporter()))
+
+
+def story(build: str = "", *, root: str | os.PathLike[str] | None = None) -> Story | None:
+    """What became of each step of a past build, with keys, causes and costs: what `lamina explain` tells of. `build` is
+    the beginning of its id; empty for the last one. None if there is no build yet, or its story is not known any more.
+
+    Raises BuildFailure `store-build-…`.
+    """
+    with workshop(store_root(root)) as shop:
+        builds = shop.store.builds
+        found = builds.resolve(build) if build else next(iter(builds.last(1)), None)
+        return builds.story(found.id, Story) if found is not None else None
 
 
 def _plan_options(
@@ -247,14 +267,10 @@ def _plan_options(
     )
 
 
-def _request(place: _Workplace, options: PlanOptions, epoch: int | Literal["auto"] | None) -> BuildRequest:
+def _request(place: _Workplace, options: PlanOptions) -> BuildRequest:
     """What a build and a forecast have in common."""
     located = place.located
-    wanted = _epoch_wanted(place, epoch)
-    if wanted == "auto":
-        from lamina.context.gitlog import commit_time
-
-        wanted = commit_time(located.directory)
+    wanted = place.same.image_time(located.directory)
     if wanted is not None:
         options = replace(options, build_args={SOURCE_DATE_EPOCH: str(wanted), **options.build_args})
     return BuildRequest(
@@ -263,12 +279,10 @@ def _request(place: _Workplace, options: PlanOptions, epoch: int | Literal["auto
         file=located.name,
         project=located.project,
         options=replace(options, contexts=place.named.values),
-        step_epoch=wanted,
+        # With the commit's own time a step that is cached since an earlier one would come out otherwise elsewhere.
+        step_epoch=wanted if place.same.times is None else place.same.times,
+        times=place.same.times,
     )
-
-
-def _epoch_wanted(place: _Workplace, given: int | Literal["auto"] | None) -> int | Literal["auto"] | None:
-    return given if given is not None else place.located.configuration.source_date_epoch
 
 
 class _Opened(Struct, frozen=True):
@@ -280,7 +294,7 @@ class _Opened(Struct, frozen=True):
     build_args: Mapping[str, str]
     root: Path
     runtime: str
-    modes: Modes | None
+    same: tuple[Modes | None, int | Literal["auto"] | None, bool | None]
     max_size: int | None = None
 
 
@@ -291,6 +305,7 @@ class _Workplace(Struct, frozen=True):
     located: locate.Located
     named: locate.NamedContexts
     reader: DirectoryContext
+    same: Sameness
 
 
 @contextmanager
@@ -300,9 +315,9 @@ def _workplace(given: _Opened) -> Iterator[_Workplace]:
     located = None if locate.is_elsewhere(context) else locate.here(context, dockerfile)
     with workshop(given.root, given.runtime, max_size=given.max_size) as shop, ExitStack() as held:
         located = located or locate.fetched(context, dockerfile, shop, held, given.build_args)
-        modes = given.modes or located.configuration.modes
-        named = locate.named_contexts(given.contexts, shop, held, modes)
-        yield _Workplace(shop, located, named, held.enter_context(closing(_reader(located, shop, modes))))
+        same = settle(located.configuration, *given.same)
+        named = locate.named_contexts(given.contexts, shop, held, same)
+        yield _Workplace(shop, located, named, held.enter_context(closing(_reader(located, shop, same))), same)
 
 
 def _shared_caches(cache_from: Sequence[str], cache_to: Sequence[str]) -> _Caches:
@@ -323,12 +338,12 @@ def _host_last(chosen: Sequence[Platform]) -> list[Platform]:
     return sorted(chosen, key=lambda one: one == host)
 
 
-def _reader(located: locate.Located, shop: Workshop, modes: Modes) -> DirectoryContext:
+def _reader(located: locate.Located, shop: Workshop, same: Sameness) -> DirectoryContext:
     if located.elsewhere:
-        return DirectoryContext(located.directory, modes=modes)
+        return DirectoryContext(located.directory, modes=same.modes, earliest=same.times)
     rules = load_rules(located.directory, located.path)
     cache = shop.store.layout.root / "contexts"
-    return DirectoryContext(located.directory, rules=rules, cache=cache, modes=modes)
+    return DirectoryContext(located.directory, rules=rules, cache=cache, modes=same.modes, earliest=same.times)
 
 
 def _build_for(

@@ -207,8 +207,9 @@ class Accounts(Protocol):
 class LayerIO(Accounts, Protocol):
     """Reading and writing layer directories without mounting anything."""
 
-    def diff(self, upper: Path) -> LayerDiff:
-        """Describe a finished layer directory: one walk, one read of each file."""
+    def diff(self, upper: Path, latest: int | None = None) -> LayerDiff:
+        """Describe a finished layer directory: one walk, one read of each file. With `latest` (seconds since 1970) the
+        directory is marked first: whatever writes it out then gives no file a later time. The files keep theirs."""
 
     def place(self, work: Workspace, placement: Placement, context: ContextReader | None) -> None:
         """Carry out a COPY or ADD into `work.upper`."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lamina.explain.taxonomy import ENTRIES, Entry
+from lamina.explain.entry import Entry
+from lamina.explain.taxonomy import ENTRIES
 from lamina.report.explain import reason
 
 PAGE = Path(__file__).parents[2] / "docs" / "causes.md"

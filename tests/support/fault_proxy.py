@@ -112,6 +112,8 @@ class FaultProxy:
                     _reset(connection)
                     return
                 body = reader.read(length)
+                if len(body) < length:  # the client gave up
+                    return
                 if fault and fault.kind == "corrupt-upload":
                     body = _damaged(body, fault.after)
                 self._answer(connection, line[0], line[1], headers, body, fault)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Hashable, Iterator, Sequence
+from hashlib import blake2b
 
 from msgspec import Struct
 
@@ -171,8 +172,10 @@ def _upwards(place: str) -> Iterator[str]:
 
 
 def _weight(record: FileRecord, modes: bool) -> int:
+    # A sum of what `hash` gives would not do: for tuples that differ in their last item alone it differs alike.
     value = record.content if record.kind == "file" else record.target
-    return hash((record.path, record.kind, record.mode if modes else 0, value))
+    text = f"{record.kind} {record.mode if modes else 0} {len(record.path)} {record.path}{value}"
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).digest())
 
 
 def _is_file(event: Event) -> bool:

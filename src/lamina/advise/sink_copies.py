@@ -133,7 +133,7 @@ class _Sinking:
             self._before[at] = lines
         self._files.update(dict.fromkeys(files))
         self._folders.update(dict.fromkeys(folders))
-        self._why[f"`{step.text}`: {found.why}"] = None
+        self._why[f"`{step.text}` {found.why}"] = None
         self._risks.update(dict.fromkeys(found.risks))
         wanted = {*self._files}
         return any(path not in wanted and not _inside(path, self._folders) for path in self._copy.landed.values())
@@ -208,7 +208,7 @@ class _Sinking:
             one = Block(block.lead, tuple(line + sheet.newline for line in first.lines))
             other = Block((), tuple(line + sheet.newline for line in rest.lines))
             move = self._move(at, (one,), (other,))
-            why = (*move.why, f"`{first.text}`: {found.why}")
+            why = (*move.why, f"`{first.text}` {found.why}")
             yield replace(
                 move,
                 what=f"Split `{_short(step.text)}` in two and {move.what[0].lower()}{move.what[1:]}",
@@ -217,7 +217,7 @@ class _Sinking:
             )
             break
         alone = two_step(op)
-        if alone is None:
+        if alone is None or any(one.op.argv[-1] == alone for one in self._steps.values() if isinstance(one.op, RunOp)):
             return
         try:
             found = wants(replace(op, argv=(*op.argv[:-1], alone)), copied)

@@ -104,7 +104,10 @@ def wants(op: RunOp, copied: Copied, seen: Seen | None = None) -> Wants:
         risks.update(dict.fromkeys(found.risks))
         tools[install.tool] = None
     single = tuple(path for path in files if not any(path.startswith(folder + "/") for folder in folders))
-    why = f"knowledge of {' and '.join(tools)}" if tools else "it is known to read no file of a project"
+    if single or folders:
+        why = f"needs of it what {' and '.join(tools)} is known to read"
+    else:
+        why = "is known to need nothing of it"
     return Wants(single, tuple(folders), why, tuple(risks))
 
 
@@ -114,7 +117,7 @@ def _observed(seen: Seen, copied: Copied) -> Wants:
     context = set(copied.landed.values())
     files = tuple(path for path in seen.paths if path in context)
     folders = tuple(path for path in seen.paths if path not in context)
-    return Wants(files, folders, f"it was seen to look at {seen.looked} of the {seen.files} files")
+    return Wants(files, folders, f"looked at {seen.looked} of the {seen.files} files that it copies")
 
 
 def _free(command: ShellCommand, cwd: str, landed: Mapping[str, str]) -> None:

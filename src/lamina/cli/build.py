@@ -149,6 +149,7 @@ def run(arguments: argparse.Namespace) -> int:
             cache_mount_root=arguments.cache_mount_root,
             modes=arguments.modes,
             source_date_epoch=epoch(arguments.source_date_epoch),
+            reproducible=arguments.reproducible,
             fail_on_miss=arguments.fail_on_miss,
             reuse=arguments.reuse,
             observe=arguments.observe,

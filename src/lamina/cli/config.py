@@ -32,11 +32,12 @@ class Configuration(Struct, frozen=True, rename="kebab"):
     `source_date_epoch` is a time in seconds since 1970, `auto` for that of the commit, None if the file says nothing.
     """
 
-    modes: Annotated[Modes, Meta(description='"keep" or "git"')] = "keep"
+    modes: Annotated[Modes | None, Meta(description='"keep" or "git"')] = None
     source_date_epoch: Annotated[
         Literal["auto"] | Annotated[int, Meta(ge=0)] | None, Meta(description='"auto" or seconds since 1970')
     ] = None
     observe: Annotated[bool, Meta(description="true or false")] = False
+    reproducible: Annotated[bool, Meta(description="true or false")] = False
 
 
 def project_configuration(directory: Path) -> Configuration:

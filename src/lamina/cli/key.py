@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         hosts=outside.hosts(arguments.add_host),
         modes=arguments.modes,
         source_date_epoch=epoch(arguments.source_date_epoch),
+        reproducible=arguments.reproducible,
         root=arguments.root,
     )
     print(found)

@@ -12,9 +12,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lamina.cli.config import Configuration, project_configuration
+from lamina.cli.sameness import Sameness
 from lamina.cli.wire import Workshop
 from lamina.context.ignore_file import load_rules
-from lamina.context.modes import Modes
 from lamina.context.reader import DirectoryContext
 from lamina.diagnostics import BuildFailure
 from lamina.plan.remote import remote_source, shown
@@ -121,12 +121,10 @@ class NamedContexts(Struct):
     images: ImageSource
 
 
-def named_contexts(
-    given: Mapping[str, Pathlike], shop: Workshop, held: ExitStack, modes: Modes = "keep"
-) -> NamedContexts:
+def named_contexts(given: Mapping[str, Pathlike], shop: Workshop, held: ExitStack, same: Sameness) -> NamedContexts:
     """Make named contexts ready to be read: a directory, `docker-image://`, `oci-layout://`, `target:`, an address.
 
-    `modes` is the build's setting, which counts for them too; a `lamina.toml` of their own does not.
+    `same` is the build's setting, which counts for them too; a `lamina.toml` of their own does not.
 
     Raises BuildFailure `usage-bad-arguments`, `context-…`, `fetch-…`.
     """
@@ -144,25 +142,26 @@ def named_contexts(
                 found.images = layouts
             found.values[name] = f"docker-image://{layouts.add(text)}"
         else:
-            reader = _reader(name, text, shop, held, modes)
+            reader = _reader(name, text, shop, held, same)
             held.callback(reader.close)
             found.values[name], found.readers[name] = "tree", reader
     return found
 
 
-def _reader(name: str, text: str, shop: Workshop, held: ExitStack, modes: Modes) -> DirectoryContext:
+def _reader(name: str, text: str, shop: Workshop, held: ExitStack, same: Sameness) -> DirectoryContext:
     if not text:
         raise BuildFailure("usage-bad-arguments", f"--build-context {name}=: write where it is", hint=_WHERE)
     if _remote(text) is not None:
         directory, alone = _tree(text, shown(text), shop, held)
         if alone is not None:
             raise BuildFailure("context-bad-archive", f"--build-context {name}: {shown(text)} is no archive")
-        return DirectoryContext(directory, modes=modes)
+        return DirectoryContext(directory, modes=same.modes, earliest=same.times)
     directory = Path(text)
     if not directory.is_dir():
         raise BuildFailure("context-not-found", f"--build-context {name}: there is no directory {text!r}", hint=_WHERE)
     rules = load_rules(directory, None)
-    return DirectoryContext(directory, rules=rules, cache=shop.store.layout.root / "contexts", modes=modes)
+    cache = shop.store.layout.root / "contexts"
+    return DirectoryContext(directory, rules=rules, cache=cache, modes=same.modes, earliest=same.times)
 
 
 def _remote(text: str) -> HttpSource | GitSource | None:

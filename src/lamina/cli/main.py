@@ -41,6 +41,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("doctor", "say what works on this machine, and what mends the rest"),
 }
 
+#: Commands that do what Docker's of the same name do: the page has a line for several.
+_ALSO = (
+    ("images", ("images", "inspect", "history", "tag", "rmi", "run", "import", "load", "save")),
+    ("registries", ("pull", "push", "login", "logout")),
+)
+
 
 def run(words: Sequence[str]) -> int:
     """Run one command line (without the program's name)."""
@@ -78,7 +84,9 @@ def run(words: Sequence[str]) -> int:
 def help_page() -> str:
     """`lamina --help`: one screen."""
     lines = ["usage: lamina COMMAND …", "", "Builds container images without a daemon, and explains its cache.", ""]
-    lines += [f"  {name:<9} {text}" for name, (_, text) in COMMANDS.items()]
+    named = {name for _, names in _ALSO for name in names}
+    lines += [f"  {name:<9} {text}" for name, (_, text) in COMMANDS.items() if name not in named]
+    lines += ["", *(f"  {f'{about}:':<13}{'  '.join(names)} " for about, names in _ALSO)]
     lines += ["", "`lamina COMMAND --help` says more. Every command takes --root DIR, the store (or $LAMINA_ROOT).", ""]
     return "\n".join(lines)
 

@@ -107,6 +107,8 @@ def add_reproducible(add: Callable[..., object]) -> None:
     add("--modes", choices=("keep", "git"), help=kept)
     told = "the image's time, also offered to RUN steps; auto: that of the commit (default: lamina.toml's, or none)"
     add("--source-date-epoch", metavar="SECONDS|auto", help=told)
+    told = "the same commit and base give the same image on every machine (docs/reproducible.md)"
+    add("--reproducible", action=argparse.BooleanOptionalAction, help=told)
 
 
 def epoch(text: str | None) -> int | Literal["auto"] | None:

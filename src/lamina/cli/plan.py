@@ -62,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         observe=arguments.observe,
         modes=arguments.modes,
         source_date_epoch=epoch(arguments.source_date_epoch),
+        reproducible=arguments.reproducible,
         root=arguments.root,
     )
     story = tell(found.stages)

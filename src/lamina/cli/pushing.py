@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from lamina.cli.shipping import Form, Shipper
 from lamina.cli.wire import Workshop
+from lamina.diagnostics import BuildFailure
 from lamina.digest import Digest
 from lamina.engine.narrator import Narrator
 from lamina.events import Reporter, Vertex
@@ -72,6 +73,7 @@ class _Push:
         self._repository = repository
         self._form = form
         self._stopped = threading.Event()
+        self._believed = True
         self._blobs: dict[Digest, tuple[Descriptor, Future[Moved]]] = {}
 
     def run(self, images: Sequence[Digest], tags: Sequence[Reference]) -> Digest:
@@ -85,27 +87,38 @@ class _Push:
                 if all(tag.tag and self._pusher.tagged(tag) == root.digest for tag in tags):
                     self._narrator.note(vertex, f"{root.digest} is there already")
                     return root.digest
-            with self._uploads() as pool:
+            try:
+                return self._sent(images, tags, vertex)
+            except BuildFailure as failure:
+                if "BLOB_UNKNOWN" not in (failure.diagnostic.cause or "") or not self._believed:
+                    raise
+                # It said that it had a blob which it has not: once more, without asking.
+                self._believed = False
+                self._blobs.clear()
+                return self._sent(images, tags, vertex)
 
-                def start(blob: Descriptor) -> None:
-                    if self._stopped.is_set():
-                        self._moved()  # raises what went wrong: there is no use in compressing more
-                    if blob.digest not in self._blobs:
-                        self._blobs[blob.digest] = blob, pool.submit(self._blob, shipper, blob, vertex)
+    def _sent(self, images: Sequence[Digest], tags: Sequence[Reference], vertex: Vertex) -> Digest:
+        with self._uploads() as pool:
 
-                shipper = Shipper(self._shop, self._form, start)
-                root = shipper.named(images, ()).root
-                manifests = _manifests(root, shipper)
-                for config in (document.config for _, document in manifests if isinstance(document, Manifest)):
-                    start(config)
-                moved = self._moved()
-            self._narrator.note(vertex, _told(moved))
-            for descriptor, _ in manifests[1:]:
-                self._manifest(replace(self._repository, digest=descriptor.digest), descriptor)
-            for tag in tags:
-                self._manifest(tag if tag.tag else replace(tag, digest=root.digest), root)
-                self._narrator.note(vertex, f"pushed {tag}@{root.digest}")
-            return root.digest
+            def start(blob: Descriptor) -> None:
+                if self._stopped.is_set():
+                    self._moved()  # raises what went wrong: there is no use in compressing more
+                if blob.digest not in self._blobs:
+                    self._blobs[blob.digest] = blob, pool.submit(self._blob, shipper, blob, vertex)
+
+            shipper = Shipper(self._shop, self._form, start)
+            root = shipper.named(images, ()).root
+            manifests = _manifests(root, shipper)
+            for config in (document.config for _, document in manifests if isinstance(document, Manifest)):
+                start(config)
+            moved = self._moved()
+        self._narrator.note(vertex, _told(moved))
+        for descriptor, _ in manifests[1:]:
+            self._manifest(replace(self._repository, digest=descriptor.digest), descriptor)
+        for tag in tags:
+            self._manifest(tag if tag.tag else replace(tag, digest=root.digest), root)
+            self._narrator.note(vertex, f"pushed {tag}@{root.digest}")
+        return root.digest
 
     def _moved(self) -> list[tuple[Descriptor, Moved]]:
         """What became of each blob, once all are through. Raises the failure that stopped the others."""
@@ -136,7 +149,7 @@ class _Push:
             tell(blob.digest, done, blob.size)
 
         try:
-            if self._pusher.has_blob(self._repository, blob.digest):
+            if self._believed and self._pusher.has_blob(self._repository, blob.digest):
                 return "there"
             if not shipper.is_here(blob.digest):
                 if self._pusher.mount_blob(self._repository, blob):

@@ -6,9 +6,11 @@ Nothing here fails a build. A place that does not answer is asked no more, and t
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -73,8 +75,7 @@ class SharedSteps:
         asked = [(source, key) for source in self._sources for key in keys]
         if not asked:
             return {}
-        # The threads end here: the process may have to enter its namespaces afterwards.
-        with ThreadPoolExecutor(min(_AT_ONCE, len(asked)), "cache-from") as pool:
+        with _threads(min(_AT_ONCE, len(asked))) as pool:
             answers = list(pool.map(lambda pair: self._ask(pair[0], key_name(pair[1])), asked))
         offers: dict[Digest, list[Entry]] = {}
         with self._guard:
@@ -179,6 +180,19 @@ class SharedSteps:
                     facts.put(digest, shared_entry.unpack_files(data, digest))
                     with self._guard:
                         self.fetched += blob.size
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that are gone after the block: the process may have to enter its namespaces then, and only can alone.
+    The kernel lists a thread for a moment after it was joined."""
+    tasks = Path("/proc/self/task")
+    before = len(list(tasks.iterdir()))
+    with ThreadPoolExecutor(count, "cache-from") as pool:
+        yield pool
+    deadline = time.monotonic() + 1
+    while before == 1 and len(list(tasks.iterdir())) > before and time.monotonic() < deadline:
+        time.sleep(0.0005)
 
 
 class Shared:

@@ -22,13 +22,16 @@ from lamina.dockerfile.ignore import IgnoreRules
 from lamina.keys.filetree import FileRecord
 
 _path = attrgetter("path")
+#: Before all times that a file can have, in nanoseconds.
+_NEVER = -(1 << 127)
 
 
 class DirectoryContext:
     """A context directory, scanned once, when it is first asked for anything.
 
     `rules` are the ignore rules, `cache` the folder where stat caches live (None: read everything, remember nothing).
-    `modes` says which permission bits the records have. `now` is the clock, in nanoseconds since the epoch. The methods
+    `modes` says which permission bits the records have; no file counts as older than `earliest` (seconds since 1970),
+    since a checkout's times say when it was made. `now` is the clock, in nanoseconds since the epoch. The methods
     may be called from several threads.
 
     Raises BuildFailure `context-not-found`, `context-not-a-directory`, `context-unreadable`.
@@ -41,11 +44,13 @@ class DirectoryContext:
         rules: IgnoreRules | None = None,
         cache: Path | None = None,
         modes: Modes = "keep",
+        earliest: int | None = None,
         now: Callable[[], int] = time.time_ns,
     ) -> None:
         self.rules = rules
         self._cache_folder = cache
         self._modes = modes
+        self._earliest = _NEVER if earliest is None else earliest * 1_000_000_000
         self._now = now
         self._real = os.path.realpath(directory)
         self._root = open_root(str(directory))
@@ -139,9 +144,10 @@ class DirectoryContext:
             return VerifiedFile(descriptor, path, self._identity(path))
 
     def mtime_ns(self, path: str) -> int:
-        """When an entry was last modified, in nanoseconds since the epoch. Raises KeyError for an unknown path."""
+        """When an entry was last modified, in nanoseconds since the epoch, or `earliest` if that is later. Raises
+        KeyError for an unknown path."""
         with self._lock:
-            return mtime_of(self._identity(path))
+            return max(mtime_of(self._identity(path)), self._earliest)
 
     def hidden_by(self, path: str) -> str | None:
         """The ignore rule that keeps `path` out, with its place; None if none does. Raises `context-unreadable`."""

@@ -45,11 +45,12 @@ def keyed(
                 inputs.sources,
                 names,
                 epoch=request.step_epoch is not None,
+                times=request.times,
             )
         case CopyOp() as op:
-            key = copy_key(op, parent, inputs.sources)
+            key = copy_key(op, parent, inputs.sources, times=request.times)
         case WorkdirOp() as op:
-            key = workdir_key(op, parent)
+            key = workdir_key(op, parent, times=request.times)
         case _:
             raise TypeError(f"{step.keyword} makes no layer and has no key")
     linked = isinstance(step.op, CopyOp) and is_linked(step.op)

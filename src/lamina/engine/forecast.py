@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lamina.digest import ChainID, Digest, chain_id
-from lamina.engine.decision import Keyed, address, candidates, decide, keyed, known
+from lamina.engine.decision import Keyed, address, candidates, decide, keyed, known, look_up
 from lamina.engine.foreseen import Copying, foreseen
 from lamina.engine.inputs import Read, reads
 from lamina.engine.job import Below, Job, chain_of
@@ -14,6 +14,7 @@ from lamina.engine.observing import Broken
 from lamina.engine.reading import Reading
 from lamina.engine.request import BuildRequest
 from lamina.engine.resolve import job_of
+from lamina.engine.sharing import Sharing
 from lamina.engine.world import World
 from lamina.events import Reporter
 from lamina.keys.compute import over
@@ -36,14 +37,17 @@ from lamina.plan.steps import (
     Step,
     origins,
 )
+from lamina.ports import BaseImage
 
 
 class Forecast(Struct, frozen=True):
     """The stages that the target needs, in order. A step that would run has the outcome `pending`, and as its seconds
     those that it took the last time (0 if it never ran). A step is `possible` if it is cached in case the steps
-    above it that would run come out with the same files as before."""
+    above it that would run come out with the same files as before. `images` are those from elsewhere that it would
+    stand on."""
 
     stages: tuple[StageResult, ...]
+    images: dict[ImageRef, BaseImage] = {}
 
     @property
     def seconds(self) -> float:
@@ -66,12 +70,13 @@ def forecast(request: BuildRequest, world: World, reporter: Reporter) -> Forecas
     Nothing is written but what makes the next look faster, and no privilege is needed.
     """
     job = job_of(request, world, reporter)
+    sharing = Sharing(world.shared) if world.shared is not None else None
     walks: dict[int, _Foresight] = {}
     for stage in job.plan.stages:
-        walks[stage.index] = _Foresight(stage, job, walks)
+        walks[stage.index] = _Foresight(stage, job, walks, sharing)
     for walk in walks.values():
         walk.go()
-    return Forecast(tuple(walk.result() for walk in walks.values()))
+    return Forecast(tuple(walk.result() for walk in walks.values()), job.images)
 
 
 class _Foresight:
@@ -82,8 +87,9 @@ class _Foresight:
     `behind` names what a key cannot be known before: stages, or addresses on the web.
     """
 
-    def __init__(self, stage: Stage, job: Job, walks: dict[int, _Foresight]) -> None:
+    def __init__(self, stage: Stage, job: Job, walks: dict[int, _Foresight], sharing: Sharing | None = None) -> None:
         self.stage = stage
+        self._sharing = sharing
         self.chain: ChainID | None = None
         self.certain = True
         self.known = True
@@ -200,13 +206,21 @@ class _Foresight:
         self._key, self._wanted = wanted.key.digest, wanted
         decision: Decision | None = self._linked(wanted) if wanted.linked else None
         if decision is None:
-            decision = decide(self._job, self.stage, step, wanted, self.chain, self._missed, certain=self.certain)
+            decision = self._elsewhere(wanted) or decide(
+                self._job, self.stage, step, wanted, self.chain, self._missed, certain=self.certain
+            )
         if isinstance(decision, Hit):
             diff_id = decision.record.diff_id
             self.chain = chain_id(self.chain, diff_id) if diff_id is not None else self.chain
         elif isinstance(decision, Miss) and any(cause.kind != "parent" for cause in decision.causes):
             self._missed = where
         return decision
+
+    def _elsewhere(self, wanted: Keyed) -> Hit | None:
+        """The step in the shared cache, if the store lacks it."""
+        if self._sharing is None or not self.certain or self._job.forced(self.stage.label):
+            return None
+        return look_up(self._job.world, wanted, self.chain) or self._sharing.look_up(wanted, self.chain, lambda: ())
 
     def _linked(self, wanted: Keyed) -> Hit | None:
         """The layer of a COPY --link fits any parent, so also one that is not there yet."""

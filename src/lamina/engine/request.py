@@ -26,7 +26,7 @@ class BuildRequest(Struct, frozen=True):
     no step may run; `reuse`: an image that was built from the same inputs is taken as it is, whatever the cache has
     left of it. `observe`: note what RUN steps look at in copied layers, and keep the results of those that looked at
     nothing that changed. `lazy`: the image goes to a registry alone, so layers that only the shared cache has are left
-    there."""
+    there. `times`: in the layers of a reproducible build no file is later than this, in seconds since 1970."""
 
     build: str
     dockerfile: bytes
@@ -51,6 +51,7 @@ class BuildRequest(Struct, frozen=True):
     reuse: bool = False
     observe: bool = False
     lazy: bool = False
+    times: int | None = None
 
 
 class NotCached(BuildFailure):

@@ -23,7 +23,7 @@ from lamina.engine.world import Tools, World
 from lamina.events import Reporter
 from lamina.keys.compute import run_key
 from lamina.keys.record import CacheRecord
-from lamina.keys.schema import PARENT, PLATFORM, SCHEMA
+from lamina.keys.schema import PARENT, PLATFORM, SCHEMA, TIMES
 from lamina.oci.platform import Platform, parse_platform
 from lamina.plan.running import SCRIPTS
 from lamina.plan.steps import Inline, Plan, RunOp, Step, TmpfsMount
@@ -87,7 +87,8 @@ def operation(record: CacheRecord) -> tuple[RunOp, Platform]:
         hostname=named.get("hostname", ""),
     )
     platform = parse_platform(named[PLATFORM], default=_LINUX)
-    again = run_key(op, Digest(named[PARENT]), platform, epoch="epoch" in named)
+    times = int(named[TIMES]) if TIMES in named else None
+    again = run_key(op, Digest(named[PARENT]), platform, epoch="epoch" in named, times=times)
     if again.digest != record.key.digest:
         raise _of_another_version()
     return op, platform
@@ -102,6 +103,8 @@ def rerun(record: CacheRecord, request: BuildRequest, world: World, tools: Tools
     try:
         op, platform = operation(record)
         offered = "epoch" in {part.name for part in record.key.parts}
+        if offered and _part(record, TIMES):
+            request = replace(request, step_epoch=int(_part(record, TIMES)))
         if offered and request.step_epoch is None:
             raise Unrepeatable("the SOURCE_DATE_EPOCH of its build is not known any more")
         before = world.snapshots.get(record.result) if record.result is not None else None

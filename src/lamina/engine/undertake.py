@@ -75,7 +75,7 @@ class Undertaking(Struct, frozen=True):
             else:
                 self._act(tools, work, outside, vertex)
             self.job.check()
-            diff = tools.layers.diff(work.upper)
+            diff = tools.layers.diff(work.upper, self.job.request.times)
             kept = self._same_as_before(diff)
             snapshot = kept or world.snapshots.commit(work, self.parent, diff.diff_id, diff.size)
         self._keep_facts(outside)
@@ -121,6 +121,8 @@ class Undertaking(Struct, frozen=True):
         before = self.nearest
         if before is None or before.diff_id is None or before.files != diff.files or isinstance(self.step.op, CopyOp):
             return None
+        if self.job.request.times is not None and before.diff_id != diff.diff_id:
+            return None  # a store that has no earlier layer would give another image
         return self.job.world.snapshots.adopt(self.parent, before.diff_id)
 
     def _act_observed(self, tools: Tools, work: Workspace, outside: Outside, vertex: Vertex) -> Seen:

@@ -22,7 +22,7 @@ from lamina.plan.planner import make_plan
 from lamina.plan.steps import BindMount, CopyOp, ImageRef, Missing, Plan, PlanOptions, RunOp, Step
 
 #: What decides about variables and files; all else could only fail for want of the base image.
-_NEEDED = (syntax.From, syntax.Arg, syntax.Env, syntax.Copy, syntax.Add, syntax.Run, syntax.Onbuild)
+_NEEDED = (syntax.From, syntax.Arg, syntax.Env, syntax.Workdir, syntax.Copy, syntax.Add, syntax.Run, syntax.Onbuild)
 _VARIABLE = re.compile(r"(?<!\\)\$(?:\{(\w+)(\}|.)|(\w+))")
 
 

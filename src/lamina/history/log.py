@@ -62,7 +62,7 @@ def _read(directory: Path, limit: int, since: str) -> History:
     prefix, shallow = _place(directory)
     range_, dated = _since(directory, since)
     # One more than asked for: the tree of the last one is what the others are replayed upon.
-    words = [*_LOG.split(), "--encoding=UTF-8", "--format=%x01%H %ct %s", f"-n{limit + 1}", *dated, range_, "--", "."]
+    words = [*_LOG.split(), "--encoding=UTF-8", "--format=%x01%H %ct %s", f"-n{limit + 1}", *dated, *range_, "--", "."]
     commits = list(_commits(os.fsdecode(ask(directory, *words))))
     if not commits:
         raise _none(directory, f"no commit{f' after {since}' if since else ''} touches it")
@@ -95,16 +95,16 @@ def _place(directory: Path) -> tuple[str, bool]:
     return prefix, shallow == "true"
 
 
-def _since(directory: Path, since: str) -> tuple[str, tuple[str, ...]]:
-    """The revisions to list, and the option for a date."""
+def _since(directory: Path, since: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The revisions to list (none: those of HEAD), and the option for a date."""
     if not since:
-        return "HEAD", ()
+        return (), ()
     try:
         found = ask(directory, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{since}^{{commit}}")
-        return f"{found.decode('ascii').strip()}..HEAD", ()
+        return (f"{found.decode('ascii').strip()}..HEAD",), ()
     except Unanswered:
         if _DATE.fullmatch(since):
-            return "HEAD", (f"--since={since}",)
+            return (), (f"--since={since}",)
     hint = "write a commit, a branch or a tag, or a date such as 2025-01-31 or '3 months ago'"
     raise BuildFailure("usage-bad-arguments", f"--since {since!r} is no revision here and no date", hint=hint)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lamina.diagnostics import BuildFailure
+from lamina.image.latest import Latest
 from lamina.image.rootfs import Node, Rootfs
 from lamina.image.tarheader import DIRECTORY, FILE, SYMLINK, entry_blocks
 from lamina.image.tarstream import EntryWriter, Sink, TarStream, shown
@@ -38,9 +39,11 @@ def flatten_several_to_tar(
         prefix = os.fsencode(f"{folder}/") if folder else b""
         if prefix:
             stream.header(entry_blocks(prefix, DIRECTORY, 0o755, 0, 0, 0, 0))
+        latest = Latest(layers, xattr_namespace)
         for path, node in _merged(Rootfs(layers, xattr_namespace)):
             if node is None:
                 continue
+            writer.latest = latest.of(node.real)
             name = prefix + os.fsencode(path)
             try:
                 _write_entry(writer, name, node, xattr_namespace)
@@ -64,7 +67,7 @@ def flatten_to_directory(
     directory would have to be deleted, `image-output-failed` for errors of the file system.
     """
     path = ""
-    copier = _Copier(target, keep_owners)
+    copier = _Copier(target, keep_owners, Latest(layers, xattr_namespace))
     try:
         copier.start()
         for path, node in _merged(Rootfs(layers, xattr_namespace)):
@@ -130,8 +133,9 @@ def _write_entry(writer: EntryWriter, path: bytes, node: Node, namespace: Namesp
 
 
 class _Copier:
-    def __init__(self, target: Path, keep_owners: bool) -> None:
+    def __init__(self, target: Path, keep_owners: bool, latest: Latest) -> None:
         self._target = target
+        self._latest = latest
         self._keep_owners = keep_owners
         #: Open directories from the target down, each with what it gets when it is left.
         self._open: list[tuple[int, Node | None]] = []
@@ -165,7 +169,7 @@ class _Copier:
             os.chown(name, info.st_uid, info.st_gid, dir_fd=directory, follow_symlinks=False)
         if not node.is_link:
             os.chmod(name, self._mode(info), dir_fd=directory)
-        os.utime(name, ns=(info.st_mtime_ns, info.st_mtime_ns), dir_fd=directory, follow_symlinks=False)
+        os.utime(name, ns=self._times(node), dir_fd=directory, follow_symlinks=False)
 
     def leave(self) -> None:
         """Mode and times come when a directory is full: it may be one that its owner cannot write to."""
@@ -238,7 +242,11 @@ class _Copier:
             if self._keep_owners or name.startswith("user.")
         ]
         set_attributes(descriptor, [(name, os.getxattr(node.real, name, follow_symlinks=False)) for name in names])
-        os.utime(descriptor, ns=(info.st_mtime_ns, info.st_mtime_ns))
+        os.utime(descriptor, ns=self._times(node))
+
+    def _times(self, node: Node) -> tuple[int, int]:
+        mtime = min(node.stat.st_mtime_ns, self._latest.of(node.real) * 1_000_000_000)
+        return mtime, mtime
 
     def _mode(self, info: os.stat_result) -> int:
         return info.st_mode & (0o7777 if self._keep_owners else 0o1777)

@@ -31,10 +31,14 @@ class Layers:
         self._namespace: Namespace = namespace
         self._limits = limits or Limits()
 
-    def diff(self, upper: Path) -> LayerDiff:
-        """See `diff.diff`."""
+    def diff(self, upper: Path, latest: int | None = None) -> LayerDiff:
+        """See `diff.diff` and `latest.mark_latest`."""
         from lamina.image.diff import diff
 
+        if latest is not None:
+            from lamina.image.latest import mark_latest
+
+            mark_latest(upper, latest, self._namespace)
         return diff(upper, self._namespace)
 
     def place(self, work: Workspace, placement: Placement, context: ContextReader | None) -> None:

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable
 
 from lamina.diagnostics import BuildFailure
+from lamina.image.latest import NO_LIMIT
 from lamina.image.tarheader import BLOCK, CHAR, END, FIFO, HARDLINK, Xattrs, entry_blocks, padding
 
 Sink = Callable[[bytes], object]
@@ -80,6 +81,8 @@ class EntryWriter:
         self.stream = stream
         #: Bytes of regular files so far.
         self.size = 0
+        #: No entry is later than this, in seconds since 1970 (see `latest`).
+        self.latest = NO_LIMIT
         #: First path of every inode that has more than one name.
         self._first: dict[tuple[int, int], bytes] = {}
 
@@ -104,7 +107,7 @@ class EntryWriter:
     ) -> None:
         """Begin an entry. `size` is the bytes of content that follow."""
         device = (os.major(st.st_rdev), os.minor(st.st_rdev)) if kind in (CHAR, BLOCK) else (0, 0)
-        mode, mtime = st.st_mode & 0o7777, st.st_mtime_ns // 1_000_000_000
+        mode, mtime = st.st_mode & 0o7777, min(st.st_mtime_ns // 1_000_000_000, self.latest)
         try:
             blocks = entry_blocks(path, kind, mode, st.st_uid, st.st_gid, size, mtime, link, device, xattrs)
         except ValueError as error:

@@ -3,7 +3,8 @@
 Order: depth first, siblings by their bytes with a directory counted as `name/`; a whiteout stands where the file stood
 that it removes, and an opaque marker comes first in its directory. So parents precede children, and the order is that
 of the sorted names in the tar. Rule: image-spec, layer.md; kernel, filesystems/overlayfs.rst ("whiteouts and opaque
-directories"). Times are cut to whole seconds, as Docker does. Markers have mode 0, owner 0:0 and time 0.
+directories"). Times are cut to whole seconds, as Docker does, and none is later than the layer's mark says (`latest`).
+Markers have mode 0, owner 0:0 and time 0.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from lamina.diagnostics import BuildFailure
+from lamina.image.latest import latest_of
 from lamina.image.tarheader import DIRECTORY, FILE, SYMLINK, entry_blocks
 from lamina.image.tarstream import EntryWriter, Sink, TarStream, shown
 from lamina.image.xattrs import Namespace, read_attributes
@@ -67,7 +69,9 @@ class _LayerWriter(EntryWriter):
 
     def walk(self, upper: Path) -> None:
         # No opaque marker for the root: overlayfs looks at no mark there either.
-        self._enter(os.open(upper, _OPEN_DIRECTORY), b"")
+        root = os.open(upper, _OPEN_DIRECTORY)
+        self._enter(root, b"")
+        self.latest = latest_of(root, self._namespace)
         while self._open:
             directory, path, left = self._open[-1]
             if not left:

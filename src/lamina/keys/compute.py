@@ -13,7 +13,7 @@ from msgspec import Struct
 from lamina.digest import ChainID, Digest, FramedHash
 from lamina.keys.filetree import FileRecord, tree_digest
 from lamina.keys.record import CacheKey, KeyPart
-from lamina.keys.schema import BASE, PARENT, PLATFORM, SCHEMA
+from lamina.keys.schema import BASE, PARENT, PLATFORM, SCHEMA, TIMES
 from lamina.keys.select import Selection
 from lamina.oci.platform import Platform
 from lamina.plan.remote import display
@@ -57,12 +57,13 @@ def run_key(
     hosts: Sequence[str] = (),
     *,
     epoch: bool = False,
+    times: int | None = None,
 ) -> CacheKey:
     """The key of RUN over a parent's key or chain ID. The order of the environment counts: the step sees it.
 
     `mounted` are the facts of what is mounted from the context, stages and images, in order; `hosts` the names (not the
     addresses) that the build adds. `epoch`: SOURCE_DATE_EPOCH is offered to the step; which one does not count, because
-    each commit has another. What a Dockerfile or a build does not use adds no part.
+    each commit has another. `times`: see `times_part`. What a Dockerfile or a build does not use adds no part.
     """
     parts = [
         KeyPart(PARENT, parent),
@@ -85,7 +86,13 @@ def run_key(
     parts += [KeyPart(f"host {name}", name) for name in hosts]
     if epoch:
         parts.append(KeyPart("epoch", "offered"))
-    return _key("run", tuple(parts))
+    return _key("run", (*parts, *times_part(times)))
+
+
+def times_part(times: int | None) -> tuple[KeyPart, ...]:
+    """The part of a layer whose files may be no later than `times` (seconds since 1970), as reproducible builds make
+    them; none without such a limit."""
+    return () if times is None else (KeyPart(TIMES, str(times)),)
 
 
 def mount_name(mount: StepMount) -> str:
@@ -119,10 +126,12 @@ def is_linked(op: CopyOp) -> bool:
     return op.link and op.chown.replace(":", "").strip("0123456789") == ""
 
 
-def copy_key(op: CopyOp, parent: Digest | ChainID, sources: Sequence[SourceFacts]) -> CacheKey:
+def copy_key(
+    op: CopyOp, parent: Digest | ChainID, sources: Sequence[SourceFacts], *, times: int | None = None
+) -> CacheKey:
     """The key of COPY or ADD: what is selected, by content, and where it goes. Where it came from does not count.
 
-    A linked copy (see `is_linked`) has no parent in its key.
+    A linked copy (see `is_linked`) has no parent in its key. `times`: see `times_part`.
     """
     parts = [KeyPart(PARENT, "scratch" if is_linked(op) else parent)]
     parts += [KeyPart(f"source {facts.source}", facts.files, files=facts.files) for facts in sources]
@@ -145,12 +154,13 @@ def copy_key(op: CopyOp, parent: Digest | ChainID, sources: Sequence[SourceFacts
         for number, source in enumerate(op.sources, 1)
         if isinstance(source, HttpSource) and source.unpack
     ]
-    return _key("copy", tuple(parts))
+    return _key("copy", (*parts, *times_part(times)))
 
 
-def workdir_key(op: WorkdirOp, parent: Digest | ChainID) -> CacheKey:
-    """The key of WORKDIR."""
-    return _key("workdir", (KeyPart(PARENT, parent), KeyPart("directory", op.path), KeyPart("owner", op.user)))
+def workdir_key(op: WorkdirOp, parent: Digest | ChainID, *, times: int | None = None) -> CacheKey:
+    """The key of WORKDIR. `times`: see `times_part`."""
+    parts = (KeyPart(PARENT, parent), KeyPart("directory", op.path), KeyPart("owner", op.user))
+    return _key("workdir", (*parts, *times_part(times)))
 
 
 def over(key: CacheKey, parent: ChainID) -> Digest:

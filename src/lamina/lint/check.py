@@ -16,7 +16,7 @@ from lamina.lint.subject import Subject
 
 RANK: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
 
-_HADOLINT = re.compile(r"hadolint\s+(?P<whole>global\s+)?ignore\s*=\s*(?P<names>[A-Za-z0-9_, ]+)", re.IGNORECASE)
+_HADOLINT = r"hadolint\s+(?P<whole>global\s+)?ignore\s*=\s*(?P<names>[A-Za-z0-9_, ]+)"
 
 
 class Choice(Struct, frozen=True):
@@ -104,7 +104,7 @@ def _skipped_here(instruction: Instruction, rule: Rule, codes: dict[str, str]) -
     if instruction.checks_skipped and {"all", rule.name} & set(instruction.checks_skipped):
         return True
     for comment in instruction.comment:
-        match = _HADOLINT.match(comment)
+        match = re.match(_HADOLINT, comment) if comment.startswith("hadolint") else None
         if match and not match["whole"] and rule.name in {codes.get(name, name) for name in _names(match["names"])}:
             return True
     return False
@@ -115,7 +115,7 @@ def _global_ignores(dockerfile: Dockerfile, codes: dict[str, str]) -> frozenset[
     found: set[str] = set()
     for line in dockerfile.lines:
         if "hadolint" in line and line.lstrip(SPACE).startswith("#"):
-            match = _HADOLINT.match(line.strip(SPACE).lstrip("# \t"))
+            match = re.match(_HADOLINT, line.strip(SPACE).lstrip("# \t"))
             if match and match["whole"]:
                 found.update(codes.get(name, name) for name in _names(match["names"]))
     return frozenset(found)

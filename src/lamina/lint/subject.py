@@ -48,8 +48,9 @@ class Context(Struct, frozen=True):
 
 class Step(Struct, frozen=True):
     """An instruction of a stage. `cwd` is the working directory, None where only the base image knows it; `sources` and
-    `dest` those of COPY and ADD, variables expanded as far as they are known. `commands` and `installs` are what a RUN
-    starts; `unset` the variables that were put in as nothing, with the name that may have been meant, or empty."""
+    `dest` those of COPY and ADD (and WORKDIR's), variables expanded as far as they are known. `commands` and `installs`
+    are what a RUN starts; `unset` the variables that were put in as nothing, each with the name that may have been
+    meant, or empty."""
 
     instruction: Instruction
     stage: int
@@ -74,8 +75,9 @@ class Step(Struct, frozen=True):
 class Stage(Struct, frozen=True):
     """A stage. `base` is its image's name, variables expanded; `parent` the index of the stage that it is instead.
 
-    `uses` are the other stages that it stands on, copies from or mounts. `shipped`: its layers are those of an image that somebody may build for its own sake, because it is the last stage
-    or no other stage uses it, or because such a stage stands on it.
+    `uses` are the other stages that it stands on, copies from or mounts. `shipped`: its layers are those of an image
+    that somebody may build for its own sake, because it is the last stage or no other stage uses it, or because such a
+    stage stands on it.
     """
 
     index: int

@@ -124,8 +124,8 @@ def _step(walk: _Walk, one: syntax.Instruction, stage: int, outer: Mapping[str, 
                 if heredoc.expand:
                     variables.expand(heredoc.body, span, unset, heredoc=True)
         case syntax.Workdir():
-            path = variables.expand(one.path, span, unset)
-            walk.cwd = _joined(cwd, path)
+            dest = variables.expand(one.path, span, unset)
+            walk.cwd = _joined(cwd, dest)
         case syntax.User():
             variables.expand(one.user, span, unset)
         case syntax.Volume():
@@ -136,6 +136,9 @@ def _step(walk: _Walk, one: syntax.Instruction, stage: int, outer: Mapping[str, 
         case syntax.Shell():
             walk.posix = one.argv[0].rpartition("/")[2] in _SHELLS
         case syntax.Run():
+            for flag in one.flags:
+                if flag.name == "mount":
+                    variables.expand(flag.value or "", span, unset)
             commands = _commands(one, walk.posix)
     told = variables.reported(unset) if unset else ()
     return Step(one, stage, cwd, sources, dest, commands, installs(commands), told)

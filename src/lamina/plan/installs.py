@@ -33,9 +33,10 @@ class Install(Struct, frozen=True):
     files: tuple[str, ...] = ()
 
 
-_PIP = re.compile(r"pip3?(?:\.\d+)?\Z")
-_PYTHON = re.compile(r"python3?(?:\.\d+)?\Z")
-_PATH_LIKE = re.compile(r"(?:\.{1,2}(?:/|\[|\Z)|/|~/)|.*(?:\.whl|\.tar\.gz|\.zip)\Z")
+# Patterns are compiled where they are used first: a short command pays for each at its start.
+_PIP = r"pip3?(?:\.\d+)?\Z"
+_PYTHON = r"python3?(?:\.\d+)?\Z"
+_PATH_LIKE = r"(?:\.{1,2}(?:/|\[|\Z)|/|~/)|.*(?:\.whl|\.tar\.gz|\.zip)\Z"
 _PIP_VALUES = frozenset(
     [
         "-i",
@@ -81,14 +82,14 @@ def installs(commands: Sequence[ShellCommand]) -> tuple[Install, ...]:
 def install_of(command: ShellCommand) -> Install | None:
     """What a command installs; None if it is no install that is known."""
     words, program = list(command.words), command.program
-    if _PYTHON.match(program) and words[1:2] == ["-m"] and len(words) > 2:
+    if program.startswith("python") and re.match(_PYTHON, program) and words[1:2] == ["-m"] and len(words) > 2:
         words = words[2:]
         program = words[0]
     if program == "corepack" and len(words) > 1:
         words = words[1:]
         program = words[0]
     rest = words[1:]
-    if _PIP.match(program):
+    if program.startswith("pip") and re.match(_PIP, program):
         return _pip(rest)
     reader = _TOOLS.get(program)
     return reader(rest) if reader is not None else None
@@ -134,7 +135,7 @@ def _pip(words: list[str]) -> Install | None:
     editable = _value_of(rest, "-e", "--editable")
     values = _PIP_VALUES | {"-r", "--requirement", "-c", "--constraint", "-e", "--editable", "-w", "--wheel-dir", "-d"}
     plain = _plain(rest, values)
-    paths = [word for word in (*plain, *editable) if _PATH_LIKE.match(word)]
+    paths = [word for word in (*plain, *editable) if re.match(_PATH_LIKE, word)]
     return Install(
         tool="pip",
         reads=named,

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from msgspec.structs import replace
 
-from lamina.diagnostics import Diagnostic, Span
+from lamina.diagnostics import BuildFailure, Diagnostic, Span
 from lamina.dockerfile import parse_trigger, syntax
 from lamina.oci.config import History, ImageConfig, RuntimeConfig
 from lamina.plan.args import PROXY_NAMES, SOURCE_DATE_EPOCH, source_date_epoch, stage_arg
@@ -25,6 +25,7 @@ from lamina.plan.running import run_op
 from lamina.plan.scope import Scope
 from lamina.plan.stages import Outline, RawStage, copy_source, outline, target_stage
 from lamina.plan.steps import (
+    Base,
     ContextRef,
     CopyOp,
     ImageRef,
@@ -51,7 +52,11 @@ def make_plan(
     outlined = outline(dockerfile, options)
     target = target_stage(outlined, options)
     walk = _Walk(outlined, options, images)
-    walk.visit(target.index)
+    try:
+        walk.visit(target.index)
+    except RecursionError:
+        where = target.origin.span
+        raise BuildFailure("dockerfile-too-many-stages", "too many stages copy from each other", span=where) from None
     if walk.missing:
         return Missing(tuple(walk.missing.items()))
     stages = tuple(walk.done[index] for index in sorted(walk.done))
@@ -76,6 +81,16 @@ class _Walk:
         self.warnings: list[Diagnostic] = []
 
     def visit(self, index: int) -> None:
+        # The lowest first, so that a long chain of FROMs does not go deep.
+        chain: list[int] = []
+        base: Base = StageRef(index)
+        while isinstance(base, StageRef) and base.index not in self.done:
+            chain.append(base.index)
+            base = self.outlined.stages[base.index].base
+        for each in reversed(chain):
+            self._visit(each)
+
+    def _visit(self, index: int) -> None:
         if index in self.done:
             return
         raw = self.outlined.stages[index]
@@ -106,7 +121,6 @@ class _Walk:
             case Scratch() | ContextRef():
                 return RuntimeConfig(working_dir="/"), ""
             case StageRef(index=index):
-                self.visit(index)
                 parent = self.done.get(index)
                 return (parent.config, parent.author) if parent else (None, "")
             case ImageRef() as image:

@@ -15,7 +15,6 @@ from urllib.parse import quote
 
 from lamina.diagnostics import BuildFailure
 from lamina.oci.descriptor import Descriptor
-from lamina.registry.download import wrong_digest
 from lamina.registry.failures import TransportError, malformed, refused, unanswered
 from lamina.registry.session import Session, failure
 from lamina.registry.settings import Endpoint
@@ -90,7 +89,8 @@ class BlobUpload:
             answer.discard()
             stored = answer.headers.get("Docker-Content-Digest", descriptor.digest)
             if stored.startswith("sha256:") and stored != descriptor.digest:
-                raise wrong_digest(self._place.host, self._what, descriptor.digest, stored)
+                cause = f"it was sent {descriptor.digest} and says that it has {stored}"
+                raise _damaged(self._place.host, self._what, cause)
             return
         body, retry_after = answer.body(_MAX_ERROR), answer.headers.get("Retry-After")
         answer.discard()

@@ -88,6 +88,10 @@ def _phrase(cause: MissCause) -> str:
             return "the same inputs in another order"
         case "parent":
             return "a step above it was rebuilt"
+        case "added" if cause.part == "epoch":
+            return "SOURCE_DATE_EPOCH is offered now"
+        case "removed" if cause.part == "epoch":
+            return "SOURCE_DATE_EPOCH is not offered now"
         case "added":
             return f"{_name(cause.part)} is new: {_short(cause.after)}"
         case "removed":

@@ -117,7 +117,7 @@ class MemoryLayers:
         user = self.resolve_user(layers, owner)
         return user.uid, user.gid
 
-    def diff(self, upper: Path) -> LayerDiff:
+    def diff(self, upper: Path, latest: int | None = None) -> LayerDiff:
         tree = self._snapshots.layers[upper]
         frames = FramedHash()
         for path in sorted(tree):

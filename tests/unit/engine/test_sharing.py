@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from lamina.diagnostics import BuildFailure
 from lamina.digest import DiffID, Digest, digest_of
 from lamina.engine.build import build
+from lamina.engine.forecast import forecast
 from lamina.engine.request import BuildRequest, BuildResult
 from lamina.engine.world import World
 from lamina.events import Reporter
@@ -158,3 +159,17 @@ def test_what_was_in_the_store_is_offered_too() -> None:
     assert cache.steps == []
     machine.build()
     assert [step.record.text for step in cache.steps] == ["COPY f /f", "RUN one", "RUN two"]
+
+
+def test_a_forecast_says_what_the_shared_cache_has(cache: Cache) -> None:
+    other = Machine(cache, f=b"1")
+    options = PlanOptions(LINUX, LINUX)
+    asked = BuildRequest("b", TEXT.replace("RUN two", "RUN other").encode(), "Dockerfile", "q", options)
+    found = forecast(asked, replace(other.world.world(), shared=other.seat), Reporter())
+    steps = found.stages[0].steps
+    assert [step.decision.origin if isinstance(step.decision, Hit) else step.outcome for step in steps] == [
+        "shared",
+        "shared",
+        "pending",
+    ]
+    assert other.seat.brought == [] and other.ran == []

@@ -8,7 +8,8 @@ import pytest
 from tests.support.causes_page import PAGE, page
 
 from lamina.dockerfile import parse
-from lamina.explain.taxonomy import BY_NAME, ENTRIES, Entry, entry_of, name_of
+from lamina.explain.entry import Entry
+from lamina.explain.taxonomy import BY_NAME, ENTRIES, entry_of, name_of
 from lamina.keys.decide import CauseKind, MissCause
 from lamina.keys.facts import ChangeKind, FileChange, Sole
 from lamina.keys.schema import PARTS

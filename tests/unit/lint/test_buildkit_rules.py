@@ -44,6 +44,8 @@ CASES: list[tuple[str, str, list[int]]] = [
     ("UndefinedVar", "FROM alpine:3\nCOPY <<A <<'B' /d/\n$a\nA\n$b\nB", [2]),
     ("UndefinedVar", "FROM php:8\nCOPY x $PHP_INI_DIR/", []),  # the base image may set it
     ("UndefinedVar", "FROM php:8\nENV SOMEWHERE=/x\nCOPY x $SOMEWHER/", [3]),
+    ("WorkdirRelativePath", "FROM scratch\nENV H=a\nWORKDIR $H/b", [3]),
+    ("UndefinedVar", "FROM alpine:3\nRUN --mount=type=cache,target=/c,id=$i echo $j", [2]),
     ("UndefinedVar", "FROM scratch\nCOPY a ${b", []),  # cannot be read: the build says so
     ("MultipleInstructionsDisallowed", "FROM a:1\nCMD a\nRUN x\nCMD b\ncmd c", [2, 4]),
     ("MultipleInstructionsDisallowed", "FROM a:1\nENTRYPOINT a\nCMD b\nFROM a:1\nENTRYPOINT c", []),

@@ -8,9 +8,10 @@ from random import Random
 import pytest
 from tests.fuzz.mutate import mutated, seeds
 from tests.fuzz.target import check_span, plan
-from tests.support.linting import HERE
+from tests.support.linting import HERE, checked
 
-from lamina.cli.checking import Source, mend
+from lamina.cli.checking import Source, mend, source_of
+from lamina.cli.checking import examine as examine_file
 from lamina.diagnostics import BuildFailure
 from lamina.dockerfile import parse
 from lamina.dockerfile.syntax import Dockerfile
@@ -59,6 +60,29 @@ def plans(dockerfile: Dockerfile) -> bool:
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
 def test_the_corpus(path: Path) -> None:
     examine(path.read_bytes())
+
+
+@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
+def test_the_corpus_with_a_context(path: Path) -> None:
+    files = [
+        ".git/HEAD",
+        ".env",
+        "package.json",
+        "go.mod",
+        "src/main.py",
+        "app/x/y.js",
+        "requirements/base.txt",
+        "a.tar.gz",
+    ]
+    text = path.read_text(encoding="utf-8")
+    known = checked(text, files).findings
+    assert {one.rule for one in checked(text).findings} <= {one.rule for one in known} | {"LockFileNotUsed"}
+
+
+@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
+def test_a_file_of_the_corpus_is_fit_for_a_build(path: Path, tmp_path: Path) -> None:
+    """Though its base images are not known."""
+    assert examine_file(source_of(str(path), None), HERE, ALL, {}, str(tmp_path)).failure is None
 
 
 @pytest.mark.parametrize("seed", range(4))

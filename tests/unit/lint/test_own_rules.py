@@ -60,6 +60,7 @@ CASES: list[tuple[str, str, list[int]]] = [
     ("RecursiveChown", "FROM a:1 AS b\nCOPY . /app\nFROM b\nRUN chown --recursive x:y /app", [4]),
     ("CleanupInOtherLayer", f"FROM a:1\nRUN {APT}\nRUN apt-get clean", [3]),
     ("CleanupInOtherLayer", "FROM a:1\nCOPY x.deb /tmp/x.deb\nRUN dpkg -i /tmp/x.deb && rm /tmp/x.deb", [3]),
+    ("CleanupInOtherLayer", "FROM a:1\nCOPY x.deb y.deb /tmp/\nRUN dpkg -i /tmp/x.deb && rm /tmp/x.deb", [3]),
     ("CleanupInOtherLayer", "FROM a:1\nRUN pip install x\nRUN rm -rf ~/.cache/pip", [3]),
     ("CleanupInOtherLayer", "FROM a:1\nRUN a\nRUN rm -rf /tmp/* && apt-get clean", []),
     ("CleanupInOtherLayer", "FROM a:1 AS b\nCOPY x /x\nRUN rm /x\nFROM a:1\nCOPY --from=b /y /y", []),

@@ -324,3 +324,15 @@ def test_a_fault_in_a_stage_that_nothing_needs_is_no_fault() -> None:
 )
 def test_normal_path(path: str, expected: str) -> None:
     assert normal_path(path) == expected
+
+
+def test_a_long_chain_of_stages_is_planned() -> None:
+    text = "FROM base AS s0\nRUN x\n" + "".join(f"FROM s{number} AS s{number + 1}\n" for number in range(3000))
+    assert len(plan(text).stages) == 3001
+
+
+def test_stages_that_copy_from_each_other_too_deeply() -> None:
+    text = "FROM base AS s0\n" + "".join(
+        f"FROM base AS s{number + 1}\nCOPY --from=s{number} /x /x\n" for number in range(3000)
+    )
+    assert failure(text).diagnostic.reference == "dockerfile-too-many-stages"

@@ -18,6 +18,8 @@ CAUSES = [
     (MissCause("parent", "parent", origin="a/1"), "a step above it was rebuilt"),
     (MissCause("added", "env A", after="1"), "A is new: 1"),
     (MissCause("removed", "env A", before="1"), "A is gone"),
+    (MissCause("added", "epoch", after="offered"), "SOURCE_DATE_EPOCH is offered now"),
+    (MissCause("removed", "epoch", before="offered"), "SOURCE_DATE_EPOCH is not offered now"),
     (MissCause("changed", "env A", "1", "2"), "A: 1 → 2"),
     (MissCause("changed", "user", "", "app"), "the user: nothing → app"),
     (MissCause("changed", "env A", "1", "x" * 60), f"A: 1 → {'x' * 47}…"),

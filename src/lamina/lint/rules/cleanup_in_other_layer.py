@@ -38,7 +38,12 @@ def _leaves(step: Step) -> dict[str, Step]:
     """The paths at which a step leaves something that is often cleaned up."""
     if isinstance(step.instruction, Copy | Add):
         place = landing(step)
-        return {} if place in (None, "/") or step.dest.endswith(("/", ".")) or place is None else {place: step}
+        if place is None:
+            return {}
+        if step.dest.endswith(("/", ".")):
+            names = [source.rpartition("/")[2] for source in step.sources]
+            return {f"{place.rstrip('/')}/{name}": step for name in names if name and not set("*?[$") & set(name)}
+        return {place: step} if place != "/" else {}
     found: dict[str, Step] = {}
     for command in step.commands:
         call = packages_of(command)

@@ -17,7 +17,7 @@ def _check(subject: Subject) -> Iterator[Found]:
             one = step.instruction
             if not isinstance(one, Workdir):
                 continue
-            path = one.path.strip("\"'")
+            path = step.dest
             if not done and not path.startswith(("/", "$")):
                 yield Found(one, f'Relative workdir "{path}" can have unexpected results if the base image changes')
             done = True

@@ -1,0 +1,402 @@
+"""Which better orders are found, in ten ecosystems, and what is left alone because nobody knows that it is safe."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+
+import pytest
+from tests.support.histories import Tree, history_of
+from tests.support.planning import options
+
+from lamina.advise.advice import Advice, Case, advise
+from lamina.advise.cost import CostBook
+from lamina.advise.sheet import Sheet, sheet
+from lamina.advise.wants import Seen
+from lamina.dockerfile.ignore import rules_of
+from lamina.oci.config import ImageConfig, RootFS
+from lamina.plan.planner import make_plan
+from lamina.plan.steps import ImageRef, Missing, Plan
+
+
+def planned(one: Sheet, build_args: dict[str, str] | None = None) -> Plan:
+    images: dict[ImageRef, ImageConfig] = {}
+    while isinstance(made := make_plan(one.parsed, options(build_args=build_args or {}), images), Missing):
+        images.update({ref: ImageConfig("amd64", "linux", RootFS("layers", ())) for ref, _ in made.images})
+    return made
+
+
+def advised(
+    text: str,
+    files: Tree,
+    *,
+    seen: dict[tuple[str, str], Seen] | None = None,
+    varying: tuple[str, ...] = (),
+    ignored: tuple[str, ...] = (),
+    changing: tuple[str, ...] = ("src/main",),
+) -> Advice:
+    """The advice on a history in which the `changing` files change ten times, the others never."""
+    start = {"src/main": "0", "README": "0", **files}
+    past: list[Tree] = [start, *({**start, **{path: str(n) for path in changing}} for n in range(1, 11))]
+    marks = {name: f"mark-{name}" for name in varying}
+    return advise(
+        Case(
+            sheet=sheet(text.encode(), "Dockerfile"),
+            planned=lambda one: planned(one, marks),
+            book=CostBook({}, {}),
+            history=history_of(past),
+            rules=rules_of(ignored) if ignored else None,
+            read=lambda path: {**start, **past[-1]}.get(path),
+            seen=seen or {},
+            varying=marks,
+        )
+    )
+
+
+def body(advice: Advice) -> list[str]:
+    """The instructions of the new order, without FROM."""
+    return [one.original for one in advice.after.scene.sheet.parsed.instructions][1:]
+
+
+LOCKS = {
+    "Pipfile": "",
+    "Pipfile.lock": "{}",
+    "poetry.lock": "",
+    "uv.lock": "",
+    "pyproject.toml": "",
+    "requirements.txt": "django\n",
+    "package.json": "{}",
+    "package-lock.json": "{}",
+    "yarn.lock": "",
+    "pnpm-lock.yaml": "",
+    "go.mod": "module x\n",
+    "go.sum": "",
+    "Gemfile": "source 'x'\n",
+    "Gemfile.lock": "",
+    "composer.json": "{}",
+    "composer.lock": "{}",
+    "pom.xml": "",
+    "recipe.json": "{}",
+}
+
+
+@pytest.mark.parametrize(
+    ("install", "copied"),
+    [
+        ("pipenv install --deploy --system", "Pipfile Pipfile.lock"),
+        ("pipenv sync", "Pipfile Pipfile.lock"),
+        ("pip install -r requirements.txt", "requirements.txt"),
+        ("pip install --no-cache-dir -r ./requirements.txt", "requirements.txt"),
+        ("python3 -m pip install -r requirements.txt gunicorn", "requirements.txt"),
+        ("poetry install --no-root", "pyproject.toml poetry.lock"),
+        ("uv sync --locked --no-install-project", "pyproject.toml uv.lock"),
+        ("npm ci", "package.json package-lock.json"),
+        ("yarn install --frozen-lockfile", "package.json yarn.lock"),
+        ("pnpm install --frozen-lockfile", "package.json pnpm-lock.yaml"),
+        ("go mod download", "go.mod go.sum"),
+        ("bundle install --frozen", "Gemfile Gemfile.lock"),
+        ("cargo chef cook --recipe-path recipe.json", "recipe.json"),
+        ("composer install --no-scripts --no-autoloader", "composer.json composer.lock"),
+        ("mvn dependency:go-offline", "pom.xml"),
+    ],
+)
+def test_what_an_install_reads_is_copied_first(install: str, copied: str) -> None:
+    advice = advised(f"FROM base\nWORKDIR /app\nCOPY . .\nRUN {install}\nCMD x\n", LOCKS)
+    assert body(advice) == ["WORKDIR /app", f"COPY {copied} ./", f"RUN {install}", "COPY . .", "CMD x"]
+    assert advice.after.replay.seconds < advice.before.replay.seconds * 0.2
+
+
+@pytest.mark.parametrize(
+    ("install", "files", "lines"),
+    [
+        (
+            "pip install -r requirements/prod.txt",
+            {
+                "requirements/prod.txt": "-r base.txt\n-c ../constraints.txt\n./libs/one\n",
+                "requirements/base.txt": "# ./no\nrequests\n",
+                "constraints.txt": "",
+                "requirements/libs/one/setup.py": "",
+            },
+            [
+                "COPY requirements/prod.txt requirements/base.txt ./requirements/",
+                "COPY constraints.txt ./",
+                "COPY requirements/libs/one ./requirements/libs/one/",
+            ],
+        ),
+        (
+            "pipenv install --deploy",
+            {"Pipfile": '[packages]\nlib = {path = "./lib", editable = true}\n', "Pipfile.lock": "", "lib/x": ""},
+            ["COPY Pipfile Pipfile.lock ./", "COPY lib ./lib/"],
+        ),
+        (
+            "npm ci",
+            {
+                "package.json": '{"workspaces": ["packages/*"], "dependencies": {"own": "file:./own"}}',
+                "package-lock.json": "{}",
+                "packages/a/package.json": "{}",
+                "packages/a/index.js": "",
+                "packages/b/package.json": "{}",
+                "own/package.json": "{}",
+            },
+            [
+                "COPY package.json package-lock.json ./",
+                "COPY packages/a/package.json ./packages/a/",
+                "COPY packages/b/package.json ./packages/b/",
+                "COPY own ./own/",
+            ],
+        ),
+        (
+            "pnpm install --frozen-lockfile",
+            {
+                "package.json": "{}",
+                "pnpm-lock.yaml": "",
+                "pnpm-workspace.yaml": "packages:\n  - 'apps/*'\n  - \"!apps/old\"\n",
+                "apps/web/package.json": "{}",
+                "apps/old/package.json": "{}",
+                "patches/x.patch": "",
+            },
+            [
+                "COPY package.json pnpm-lock.yaml pnpm-workspace.yaml ./",
+                "COPY patches/x.patch ./patches/",
+                "COPY apps/web/package.json ./apps/web/",
+            ],
+        ),
+        (
+            "uv sync --frozen --no-install-workspace",
+            {
+                "pyproject.toml": '[tool.uv.workspace]\nmembers = ["packages/*"]\n',
+                "uv.lock": "",
+                "packages/one/pyproject.toml": "",
+                "packages/one/code.py": "",
+            },
+            ["COPY pyproject.toml uv.lock ./", "COPY packages/one/pyproject.toml ./packages/one/"],
+        ),
+        (
+            "go mod download",
+            {"go.mod": "module x\nreplace y => ./y\n", "go.sum": "", "y/go.mod": "module y\n", "y/y.go": ""},
+            ["COPY go.mod go.sum ./", "COPY y/go.mod ./y/"],
+        ),
+        ("cd sub && npm ci", {"sub/package.json": "{}", "sub/package-lock.json": "{}", "package.json": "{}"},
+         ["COPY sub/package.json sub/package-lock.json ./sub/"]),
+    ],
+)  # fmt: skip
+def test_what_its_files_name_is_copied_too(install: str, files: Tree, lines: list[str]) -> None:
+    advice = advised(f"FROM base\nWORKDIR /app\nCOPY . .\nRUN {install}\n", files)
+    assert body(advice) == ["WORKDIR /app", *lines, f"RUN {install}", "COPY . ."]
+
+
+@pytest.mark.parametrize(
+    ("run", "files"),
+    [
+        ("make", {}),
+        ("pip install .", {"setup.py": ""}),
+        ("pip install -r requirements.txt", {"requirements.txt": "-e .\n"}),
+        ("pip install -r requirements.txt", {}),
+        ("pip install -r $LIST", {"requirements.txt": ""}),
+        ("pip install -r requirements.txt > log.txt", {"requirements.txt": ""}),
+        ("pip install $(cat requirements.txt)", {"requirements.txt": ""}),
+        ("npm ci", {"package.json": '{"scripts": {"postinstall": "node x"}}', "package-lock.json": "{}"}),
+        ("npm ci", {"package.json": "{ no json", "package-lock.json": "{}"}),
+        ("npm ci", {"package.json": "{}", "package-lock.json": "{}", "node_modules/x": ""}),
+        ("npm ci && npm run build", {"package.json": '{"scripts": {"prepare": "x"}}', "package-lock.json": "{}"}),
+        ("bundle install", {"Gemfile": "gemspec\n", "Gemfile.lock": "", "x.gemspec": ""}),
+        ("pipenv install", {"Pipfile": '[packages]\nme = {path = ".", editable = true}\n', "Pipfile.lock": ""}),
+        ("apt-get install -y ./src/x.deb", {}),
+        ("rm -rf /app/src", {}),
+        ("python -c 1", {}),
+    ],
+)
+def test_what_may_read_anything_stays_where_it_is(run: str, files: Tree) -> None:
+    advice = advised(f"FROM base\nWORKDIR /app\nCOPY . .\nRUN {run}\nRUN apt-get install -y x\n", files)
+    assert not advice.better and advice.patch() == ""
+
+
+def test_a_variable_that_tells_the_tool_to_read_other_files() -> None:
+    text = "FROM base\nENV PIP_CONSTRAINT=/app/c.txt\nWORKDIR /app\nCOPY . .\nRUN pip install x\n"
+    assert not advised(text, {"c.txt": ""}).better
+
+
+def test_steps_that_need_nothing_go_above() -> None:
+    text = "FROM base\nCOPY . /app\nRUN apt-get update && apt-get install -y git && rm -rf /var/lib/apt/lists/*\n"
+    text += "RUN useradd me\nWORKDIR /app\nRUN pip install uv\nRUN make\n"
+    found = body(advised(text, {}))
+    assert found.index("COPY . /app") == len(found) - 2 and found[-1] == "RUN make"
+
+
+def test_comments_go_along_and_the_rest_stays_as_it_is() -> None:
+    text = (
+        "# syntax=docker/dockerfile:1\n\nFROM base\n\n# all of it\n# really\nCOPY . /app/\n\n# tools\n"
+        "RUN apk add \\\n    # a comment inside\n    git\n\n# build\nRUN make   # no comment\n# the end\n"
+    )
+    assert advised(text, {}).after.scene.sheet.text == (
+        "# syntax=docker/dockerfile:1\n\nFROM base\n\n# tools\n"
+        "RUN apk add \\\n    # a comment inside\n    git\n\n# all of it\n# really\nCOPY . /app/\n\n"
+        "# build\nRUN make   # no comment\n# the end\n"
+    )
+
+
+def test_line_ends_are_kept() -> None:
+    text = "FROM base\r\nWORKDIR /a\r\nCOPY . .\r\nRUN npm ci\r\nCMD x"
+    found = advised(text, LOCKS).after.scene.sheet.text
+    assert found.count("\r\n") == found.count("\n") == 6 and "COPY package.json package-lock.json ./\r\n" in found
+
+
+def test_flags_of_the_copy_are_taken_over() -> None:
+    text = "FROM base\nWORKDIR /a\nCOPY --chown=1:1 --exclude=x . ./in/\nRUN cd in && npm ci\n"
+    assert body(advised(text, LOCKS))[1] == "COPY --chown=1:1 package.json package-lock.json ./in/"
+
+
+def test_a_run_of_which_the_first_part_needs_nothing_is_split() -> None:
+    text = "FROM base\nWORKDIR /a\nCOPY . .\nRUN pip install pipenv && \\\n    pip install . && make\n"
+    advice = advised(text, {"setup.py": ""})
+    assert body(advice) == ["WORKDIR /a", "RUN pip install pipenv", "COPY . .", "RUN pip install . && make"] or body(
+        advice
+    ) == ["WORKDIR /a", "RUN pip install pipenv", "COPY . .", "RUN pip install .     && make"]
+    for kept in (
+        "cd /x && pip install a && make",
+        "export A=1 && make",
+        "pip install a; make",
+        "pip install a || make",
+    ):
+        assert not advised(f"FROM base\nWORKDIR /a\nCOPY . .\nRUN {kept}\n", {}).better
+
+
+def test_the_dependencies_before_the_project() -> None:
+    files = {"pyproject.toml": "", "uv.lock": "", "poetry.lock": ""}
+    found = body(advised("FROM base\nWORKDIR /a\nCOPY . .\nRUN uv sync --locked\n", files))
+    assert found[1:] == [
+        "COPY pyproject.toml uv.lock ./",
+        "RUN uv sync --locked --no-install-project",
+        "COPY . .",
+        "RUN uv sync --locked",
+    ]
+    found = body(advised("FROM base\nWORKDIR /a\nCOPY . .\nRUN poetry install\n", files))
+    assert "RUN poetry install --no-root" in found and found[-2:] == ["COPY . .", "RUN poetry install"]
+
+
+def test_a_copy_that_lands_on_another_stays_behind_it() -> None:
+    text = "FROM base\nWORKDIR /a\nCOPY src ./\nCOPY other ./\nRUN npm ci\n"
+    files = {**LOCKS, "other/main": "x", "other/package.json": "{}", "other/package-lock.json": "{}"}
+    found = body(advised(text, files))
+    assert found[-3:] == ["RUN npm ci", "COPY src ./", "COPY other ./"]
+    apart = {**LOCKS, "other/package.json": "{}", "other/package-lock.json": "{}"}
+    assert body(advised(text, apart)) == ["WORKDIR /a", "COPY other ./", "RUN npm ci", "COPY src ./"]
+
+
+def test_what_was_observed_counts_and_not_what_is_known() -> None:
+    text = "FROM base\nWORKDIR /a\nCOPY . .\nRUN ./configure\n"
+    key = ("RUN ./configure", "COPY . .")
+    files = {"configure": "!x", "in/a": "", "in/b": ""}
+    found = advised(text, files, seen={key: Seen(("configure", "in"), 3, 5)})
+    assert body(found) == ["WORKDIR /a", "COPY configure ./", "COPY in ./in/", "RUN ./configure", "COPY . ."]
+    assert "looked at 3 of the 5 files" in found.after.moves[0].why[0]
+    text = text.replace("./configure", "npm ci")
+    assert advised(text, LOCKS).better
+    assert not advised(text, LOCKS, seen={("RUN npm ci", "COPY . ."): Seen(None, 9, 9)}).better
+
+
+def test_an_argument_that_varies_goes_down_to_its_use() -> None:
+    text = "FROM base\nARG SHA\nENV REV=$SHA\nRUN apt-get install -y x\nRUN pip install y\nCOPY . .\nRUN make\n"
+    files: Tree = {}
+    found = body(advised(text, files, varying=("SHA",), changing=("README",)))
+    assert found.index("ARG SHA") > found.index("RUN pip install y") and found.index("ARG SHA") < found.index(
+        "RUN make"
+    )
+    assert found.index("ENV REV=$SHA") == found.index("ARG SHA") + 1
+    assert not advised(text, files, changing=()).better
+    used = "FROM base\nARG SHA\nRUN apt-get install -y x=$SHA\nRUN pip install y\n"
+    assert not advised(used, files, varying=("SHA",)).better
+
+
+def test_only_the_stages_that_are_built() -> None:
+    text = "FROM base AS unused\nCOPY . .\nRUN npm ci\nFROM base\nCOPY src /src\nRUN make\n"
+    assert not advised(text, LOCKS).better
+
+
+def test_a_stage_that_another_copies_from() -> None:
+    text = "FROM base AS deps\nWORKDIR /d\nCOPY . .\nRUN npm ci\nFROM base\nCOPY --from=deps /d/x /n\nRUN make\n"
+    advice = advised(text, LOCKS)
+    assert body(advice)[1] == "COPY package.json package-lock.json ./"
+    assert advice.after.replay.seconds == pytest.approx(10 * (0.2 + 0.2 + 60))
+
+
+def test_a_tool_that_may_write_its_lock_file_is_told() -> None:
+    advice = advised("FROM base\nWORKDIR /a\nCOPY . .\nRUN npm install\n", LOCKS)
+    assert "package-lock.json anew" in advice.after.moves[0].risks[0]
+    assert advised("FROM base\nWORKDIR /a\nCOPY . .\nRUN npm ci\n", LOCKS).after.moves[0].risks == ()
+
+
+def test_ignore_lines_for_what_nobody_needs() -> None:
+    text = "FROM base\nCOPY . .\nRUN make\n"
+    lines = advised(text, {}, changing=("README",)).ignores
+    assert [line.pattern for line in lines] == ["README*"] and lines[0].saved == pytest.approx(10 * 60.2)
+    assert advised(text, {"pyproject.toml": "readme = 'README'\n"}, changing=("README",)).ignores == ()
+    assert advised("FROM base\nCOPY README src /x/\nRUN make\n", {}, changing=("README",)).ignores == ()
+    assert advised(text, {}, changing=("README",), ignored=("README",)).ignores == ()
+
+
+#: Installs with the files that they read, and steps that read nothing.
+_INSTALLS = (
+    ("pipenv install --deploy", ("Pipfile", "Pipfile.lock")),
+    ("npm ci", ("package.json", "package-lock.json")),
+    ("pip install -r requirements.txt", ("requirements.txt",)),
+    ("go mod download", ("go.mod", "go.sum")),
+    ("composer install --no-scripts --no-autoloader", ("composer.json", "composer.lock")),
+)
+_FREE = ("apt-get install -y git", "pip install pipenv", "apk add make", "useradd me", "npm install -g pnpm")
+_FOLDERS = ("assets", "config", "templates")
+
+
+def _spoilt(seed: int) -> tuple[str, str, list[Tree]]:
+    """A Dockerfile in the best order that there is, the same one spoilt, and a history with change rates of its own."""
+    dice = random.Random(seed)
+    free = dice.sample(_FREE, dice.randint(1, 3))
+    installs = dice.sample(_INSTALLS, dice.randint(1, 3))
+    if _INSTALLS[0] in installs and _INSTALLS[2] in installs:
+        installs.remove(_INSTALLS[2])  # both install Python packages, so that their order is not free
+    folders = dice.sample(_FOLDERS, dice.randint(0, 2))
+    rates = {path: dice.choice((0.0, 0.02, 0.1)) for _, files in installs for path in files}
+    rates |= {f"{folder}/a": dice.choice((0.05, 0.2)) for folder in folders} | {"src/main": 0.9, "README": 0.1}
+    tree = {**dict.fromkeys(rates, "0"), **LOCKS}
+    past: list[Tree] = [tree]
+    for number in range(1, 40):
+        changed = [path for path in rates if dice.random() < rates[path]]
+        # Manifests keep what they say, and change in a way that counts all the same.
+        tree = {
+            **tree,
+            **{path: (LOCKS.get(path, "") + "\n" * number if path in LOCKS else str(number)) for path in changed},
+        }
+        past.append(tree)
+
+    def often(files: tuple[str, ...]) -> int:
+        return sum(any(one.get(path) != two.get(path) for path in files) for one, two in pairwise(past))
+
+    best = [f"RUN {one}" for one in free]
+    for command, files in sorted(installs, key=lambda one: often(one[1])):
+        best += [f"COPY {' '.join(files)} ./", f"RUN {command}"]
+    copies = [f"COPY {folder} /data/{folder}/" for folder in sorted(folders, key=lambda one: often((f"{one}/a",)))]
+    best += [*copies, "COPY . .", "RUN make"]
+    work = [f"RUN {one}" for one in free] + [f"RUN {command}" for command, _ in installs]
+    spoilt = list(work)
+    for copy in dice.sample(copies, len(copies)):
+        spoilt.insert(dice.randint(0, len(spoilt)), copy)
+    first = min(spoilt.index(f"RUN {command}") for command, _ in installs)
+    spoilt.insert(dice.randint(0, first), "COPY . .")
+    texts = ["\n".join(["FROM base", "WORKDIR /app", *lines, ""]) for lines in (best, [*spoilt, "RUN make"])]
+    return texts[0], texts[1], past
+
+
+def _losses(seed: int) -> tuple[float, float, float]:
+    """What the spoilt order loses, the one that is found, and the planted one."""
+    best, spoilt, past = _spoilt(seed)
+    found = []
+    for text in (spoilt, best):
+        case = Case(sheet(text.encode(), "D"), planned, CostBook({}, {}), history_of(past), None, past[-1].get)
+        found.append(advise(case))
+    return found[0].before.replay.seconds, found[0].after.replay.seconds, found[1].before.replay.seconds
+
+
+def test_the_planted_order_is_found() -> None:
+    losses = [_losses(seed) for seed in range(40)]
+    assert all(after <= before for before, after, _ in losses)
+    assert sum(after <= planted * 1.001 for _, after, planted in losses) >= 38
