@@ -23,7 +23,7 @@ from lamina.context.ignore_file import load_rules
 from lamina.context.modes import Modes
 from lamina.context.reader import DirectoryContext
 from lamina.diagnostics import BuildFailure
-from lamina.digest import Digest
+from lamina.digest import DiffID, Digest
 from lamina.engine.build import build as run_build
 from lamina.engine.request import BuildRequest, BuildResult
 from lamina.engine.world import World
@@ -100,12 +100,12 @@ def build(
     is executable (`git`); `source_date_epoch` is the time that the image bears and that steps are offered, `auto` that
     of the commit; with `reproducible` the same commit, base and files give the same image wherever it is built
     (docs/reproducible.md). The default of all three is what the context's `lamina.toml` says. With `fail_on_miss` no
-    step may run; with `reuse` an image that was built from the same inputs is taken as it is. With `observe` (default: what
-    `lamina.toml` says, or not) it is noted what RUN steps look at in copied files, and a step that looked at nothing
-    that changed is cached. `cache_from` and `cache_to` are shared caches as for the options of that name. `outputs` are
-    written as for `lamina build -o`. `root` is the store's folder, `max_size` its limit in bytes (default: the store's
-    own). `reporter` hears what happens. `after` is called when an image of one platform is there, while the store and
-    the context are still open; the command notes there what a next build may rely on.
+    step may run; with `reuse` an image that was built from the same inputs is taken as it is. With `observe` (default:
+    what `lamina.toml` says, or not) it is noted what RUN steps look at in copied files, and a step that looked at
+    nothing that changed is cached. `cache_from` and `cache_to` are shared caches as for the options of that name.
+    `outputs` are written as for `lamina build -o`. `root` is the store's folder, `max_size` its limit in bytes
+    (default: the store's own). `reporter` hears what happens. `after` is called when an image of one platform is there,
+    while the store and the context are still open; the command notes there what a next build may rely on.
 
     Raises BuildFailure for everything that the user can mend; NotCached if `fail_on_miss` forbids a step to run.
     """
@@ -160,7 +160,8 @@ def build(
         # A time that comes from the commit changes without a trace in what a memo looks at.
         if after is not None and len(results) == 1 and place.same.epoch != "auto":
             after(shop, place.reader, results[0])
-        for output in wanted:
+        own = _layers(results) if place.same.times is not None else frozenset()
+        for output in (replace(one, exact=own) for one in wanted):
             images = [built[one].image_id for one in chosen]
             manifest = export(shop, images, request.tags, output, notes, reporter or Reporter()) or manifest
         return replace(results[-1], others=results[:-1], manifest=manifest, shared=use)
@@ -253,6 +254,12 @@ def story(build: str = "", *, root: str | os.PathLike[str] | None = None) -> Sto
         builds = shop.store.builds
         found = builds.resolve(build) if build else next(iter(builds.last(1)), None)
         return builds.story(found.id, Story) if found is not None else None
+
+
+def _layers(results: Sequence[BuildResult]) -> frozenset[DiffID]:
+    """The layers that steps of these builds made, not those of base images."""
+    steps = (step for result in results for stage in result.stages for step in stage.steps)
+    return frozenset(step.record.diff_id for step in steps if step.record and step.record.diff_id)
 
 
 def _plan_options(

@@ -7,6 +7,7 @@ import os
 import signal
 import stat
 import subprocess
+import tarfile
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -528,3 +529,18 @@ def test_two_pushes_at_once(registry: RegistryServer, lamina: Command, context: 
     assert [process.returncode for process in running] == [0, 0, 0]
     assert len(said) == 1
     lamina.verify()
+
+
+def test_an_image_on_a_base_that_was_never_fetched_runs_and_is_exported(
+    lamina: Command, tmp_path: Path, registry: RegistryServer
+) -> None:
+    base = f"{registry.host}/bases/plain:1"
+    lamina.run("tag", "busybox", base).ok()
+    lamina.run("push", base).ok()
+    other = elsewhere(lamina, tmp_path / "elsewhere")
+    other.build(project(tmp_path / "thin", f'FROM {base}\nCMD ["echo", "it runs"]\n', {}), "-t", "thin").ok()
+    target = tmp_path / "thin.tar"
+    other.run("export", "thin", "-o", target).ok()
+    with tarfile.open(target) as archive:
+        assert "bin/busybox" in {name.removeprefix("./") for name in archive.getnames()}
+    assert other.run("run", "--rm", "thin").ok().out == "it runs\n"

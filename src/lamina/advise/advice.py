@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from msgspec import Struct
 
 from lamina.advise.blame import Blamed, blame
+from lamina.advise.cachemounts import Mountable, mountable
 from lamina.advise.cost import CostBook
 from lamina.advise.ignores import IgnoreLine, ignore_lines, with_lines
 from lamina.advise.manifests import Reader
@@ -42,13 +43,15 @@ class Case(Struct, frozen=True):
 
 class Advice(Struct, frozen=True):
     """`before` is the order as it is, `after` the best that was found: the same if there is none. `blamed` are the
-    files behind what `before` lost; `ignores` may be added to the ignore file on top of `after`."""
+    files behind what `before` lost; `ignores` may be added to the ignore file on top of `after`, and `mounts` to its
+    RUNs."""
 
     case: Case
     before: Found
     after: Found
     blamed: tuple[Blamed, ...]
     ignores: tuple[IgnoreLine, ...]
+    mounts: tuple[Mountable, ...] = ()
 
     @property
     def saved(self) -> float:
@@ -95,7 +98,7 @@ def advise(case: Case) -> Advice:
     least = max(before.replay.seconds * _WORTH, 1e-6)
     paths = {path for each in (before, after) for path in _broken_by(each.replay)}
     ignores = ignore_lines(paths, case.sheet.text, case.read, seconds, least=least)
-    return Advice(case, before, after, blamed, ignores)
+    return Advice(case, before, after, blamed, ignores, tuple(mountable(after.replay, least)))
 
 
 def _replayed(case: Case, found: Found, lines: Sequence[str]) -> Replay:

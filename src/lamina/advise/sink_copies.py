@@ -20,8 +20,8 @@ from lamina.plan.steps import CopyOp, RunOp, Step, WorkdirOp
 
 #: What a move puts above the step that needs it.
 _COMMENT = "Only what the next step reads, so that no other change runs it again"
-#: More instructions than that for one step help nobody.
-_MOST_LINES = 12
+#: More instructions than that for one step, or more names, help nobody.
+_MOST_LINES, _MOST_FILES = 12, 60
 #: Names that mean themselves in a COPY.
 _PLAIN = re.compile(r"[\w.@+][\w.@+/-]*")
 #: Flags that a COPY of some of the files takes over.
@@ -163,7 +163,7 @@ class _Sinking:
             below = next(context for context in self._copy.landed.values() if context.startswith(path + "/"))
             folder = where[below].removesuffix(below[len(path) :])
             lines.append(f"COPY {flags}{path} {base}{folder[len(root) :].strip('/')}/")
-        if len(lines) > _MOST_LINES or not all(map(_PLAIN.fullmatch, (*files, *folders))):
+        if len(lines) > _MOST_LINES or len(files) > _MOST_FILES or not all(map(_PLAIN.fullmatch, (*files, *folders))):
             return None
         return lines
 

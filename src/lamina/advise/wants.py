@@ -136,9 +136,9 @@ def _free(command: ShellCommand, cwd: str, landed: Mapping[str, str]) -> None:
                 raise Unclear(f"{program} is given {word}")
             if not word.startswith("-"):
                 fixed = re.split(r"[*?\[]", word, maxsplit=1)[0]
-                path = normal_path(fixed if fixed.startswith("/") else f"{cwd}/{fixed}")
                 # A pattern may mean all that is in the folder it begins in.
-                if meets(path if fixed == word else path.rpartition("/")[0] or "/", landed):
+                fixed = word if fixed == word else fixed.rpartition("/")[0] or "/"
+                if meets(normal_path(fixed if fixed.startswith("/") else f"{cwd}/{fixed}"), landed):
                     raise Unclear(f"{program} has to do with {word}, which is copied")
         return
     raise Unclear(f"{program} may read any file")
@@ -164,7 +164,8 @@ def _install(install: Install, command: ShellCommand, cwd: str, copied: Copied) 
     if not todo or (install.files and not named):
         raise Unclear("what it installs from is not among the files that are copied")
     files: dict[str, None] = {}
-    folders: dict[str, None] = {}
+    places = [normal_path(pattern if pattern[0] == "/" else f"{cwd}/{pattern}") for pattern in install.reads]
+    folders = dict.fromkeys(place for place in places if place not in copied.others and meets(place, copied.others))
     while todo:
         path = todo.pop(0)
         if path in files:
@@ -194,13 +195,10 @@ def _rewrites(install: Install) -> str:
 
 
 def _matching(pattern: str, cwd: str, landed: Mapping[str, str]) -> Sequence[str]:
-    """The landed files that a name or pattern means, or that lie in the folder of that name."""
+    """The landed files that a name or pattern means."""
     deep = pattern.startswith("**/")
     place = normal_path(pattern if pattern.startswith("/") else f"{cwd}/{pattern.removeprefix('**/')}")
-    if place in landed:
-        found = [place]
-    else:
-        found = [path for path in landed if path.startswith(place + "/")]
+    found = [place] if place in landed else []
     folder, _, name = place.rpartition("/")
     if (not found and re.search(r"[*?\[]", name)) or deep:
         inside = f"{folder}/"

@@ -9,10 +9,13 @@ from msgspec import Struct
 
 from lamina.cli.wire import Workshop
 from lamina.diagnostics import BuildFailure
-from lamina.digest import DiffID
+from lamina.digest import ChainID, DiffID
+from lamina.engine.job import chains_of
 from lamina.oci.config import decode_config
 from lamina.oci.descriptor import Descriptor
 from lamina.oci.reference import Reference, parse_reference
+
+_HINT = "build the image again, or pull its base"
 
 
 class KnownLayer(Struct, frozen=True):
@@ -41,6 +44,24 @@ def fetch(shop: Workshop, known: KnownLayer, progress: Callable[[int], None] = l
             done += writer.write(chunk)
             progress(done)
         writer.commit()
+
+
+def bring(shop: Workshop, config_raw: bytes, name: str) -> None:
+    """Have all layers of an image that was built here in the store: those of its base may never have been needed.
+
+    Raises BuildFailure `image-layers-gone`, `registry-…`.
+    """
+    config, snapshots = decode_config(config_raw), shop.store.snapshots
+    known: dict[DiffID, KnownLayer] | None = None
+    parent: ChainID | None = None
+    for chain, diff_id in zip(chains_of(config), config.rootfs.diff_ids, strict=True):
+        if snapshots.get(chain) is None:
+            known = known_layers(shop) if known is None else known
+            if diff_id not in known:
+                raise BuildFailure("image-layers-gone", f"layer {diff_id} of {name} is not in the store", hint=_HINT)
+            fetch(shop, known[diff_id])
+            shop.images.unpack(known[diff_id].blob, parent, diff_id, name)
+        parent = chain
 
 
 def _described(shop: Workshop) -> Iterator[tuple[DiffID, KnownLayer]]:

@@ -22,10 +22,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("explain", "say why a past build rebuilt what it did, or compare two builds"),
     "advise": ("advise", "say what the order of a Dockerfile cost over the git history, and find a better one"),
     "key": ("key", "print the final key of a build without building"),
+    "repro": ("repro", "build twice in two stores, and name the first step and file that differ"),
     "records": ("records", "export and import what builds were made of, to compare two machines"),
     "images": ("images", "list images"),
     "inspect": ("inspect", "show an image's configuration as JSON"),
     "history": ("history", "show an image's layers and instructions"),
+    "layers": ("layers", "show what each layer holds and wastes, and compare two images"),
     "tag": ("tag", "give an image another name"),
     "rmi": ("rmi", "remove names of images"),
     "run": ("run", "run a command in a new container of an image"),
@@ -36,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("importing", "make an image from a root file system's tar"),
     "load": ("load", "load images from an archive (docker save, OCI layout)"),
     "save": ("save", "write images to an archive"),
+    "export": ("export", "write an image's files as one tar"),
     "context": ("context", "show what is in a build context, which rule decided, what it weighs"),
     "cache": ("cache", "show, prune and verify what the store holds"),
     "doctor": ("doctor", "say what works on this machine, and what mends the rest"),
@@ -43,7 +46,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 #: Commands that do what Docker's of the same name do: the page has a line for several.
 _ALSO = (
-    ("images", ("images", "inspect", "history", "tag", "rmi", "run", "import", "load", "save")),
+    ("images", ("images", "inspect", "history", "tag", "rmi", "run", "import", "export", "load", "save")),
     ("registries", ("pull", "push", "login", "logout")),
 )
 

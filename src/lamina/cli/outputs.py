@@ -17,7 +17,7 @@ from lamina.cli.annotations import Annotations
 from lamina.cli.options import reference
 from lamina.cli.wire import Workshop
 from lamina.diagnostics import BuildFailure
-from lamina.digest import Digest
+from lamina.digest import DiffID, Digest
 from lamina.events import Reporter
 from lamina.oci.config import decode_config
 from lamina.oci.reference import Reference
@@ -51,7 +51,7 @@ _LEVELS = {"gzip": 9, "zstd": 22, "uncompressed": 0}
 class Output(Struct, frozen=True):
     """One `-o`. `dest` is a path, `-` for standard output; `level` None for the compression's own default. `split` is
     whether files lie in a directory for their platform; None: if there are several. `push` sends an `image` to the
-    registries of its names, `by_digest` without a tag."""
+    registries of its names, `by_digest` without a tag. `exact` as in `Form`."""
 
     type: str
     dest: str = ""
@@ -64,6 +64,7 @@ class Output(Struct, frozen=True):
     force: bool = False
     push: bool = False
     by_digest: bool = False
+    exact: frozenset[DiffID] = frozenset()
     annotations: Annotations = Annotations()
 
     def form(self, annotations: Annotations) -> Form:
@@ -72,7 +73,14 @@ class Output(Struct, frozen=True):
 
         own = self.annotations
         joined = Annotations({**annotations.manifest, **own.manifest}, {**annotations.index, **own.index})
-        return Form(self.compression, self.level, force=self.force, docker=self.docker_types, annotations=joined)
+        return Form(
+            self.compression,
+            self.level,
+            force=self.force,
+            docker=self.docker_types,
+            annotations=joined,
+            exact=self.exact,
+        )
 
 
 def parse_output(text: str) -> Output:

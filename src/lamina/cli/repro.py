@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -30,13 +31,15 @@ from lamina.report.repro import Finding, finding_json, finding_lines
 
 #: That the images differ is no failure of lamina's, and so has no family of its own.
 _DIFFERS = 1
+#: How many differences of a step are told one by one.
 _TOLD = 20
+_ATTEMPT = "from lamina.cli.repro import attempt; raise SystemExit(attempt())"
 
 #: What is not handed to the two builds: what this command decides, what names or sends an image, what needs a cache.
 _KEPT_BACK = frozenset(
     (
         *("help", "context", "file", "root", "json", "parser", "words", "reproducible", "load"),
-        *("tag", "annotation", "output", "push", "iidfile", "metadata_file", "quiet"),
+        *("tag", "annotation", "output", "push", "iidfile", "metadata_file"),
         *("no_cache", "no_cache_filter", "pull", "fail_on_miss", "reuse", "cache_from", "cache_to"),
         *("cache_mount_root", "max_size"),
     )
@@ -44,9 +47,8 @@ _KEPT_BACK = frozenset(
 
 
 class Surroundings(Struct, frozen=True):
-    """What differs between the two builds besides the moment. `folder` is where the context is copied to, below a fresh
-    directory; `backwards`: in the reverse order; `fresh`: files are as young as the copy; `group` adds the group's right
-    to write, which a umask of 002 leaves."""
+    """What differs between the two builds besides the moment. `folder` is where the context is copied to, below a
+    fresh directory; the rest is as in `copy_context`."""
 
     folder: str
     umask: int
@@ -85,9 +87,9 @@ def configure(parser: Parser) -> None:
     build.configure(parser)
     parser.usage = f"{parser.prog} [OPTION of lamina build …] [CONTEXT]"
     parser.description = (
-        "Build twice in two empty stores, with another umask, time zone, locale, path, age and order of files, and name "
-        "the first step and file that differ. Options are those of `lamina build`; what would name, write or send the "
-        "image or concerns the cache has no effect."
+        "Build twice in two empty stores, with another umask, time zone, locale, path, age and order of files, and "
+        "name the first step and file that differ. Options are those of `lamina build`; what would name, write or "
+        "send the image or concerns the cache has no effect."
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(parser=parser)
@@ -103,7 +105,8 @@ def run(arguments: argparse.Namespace) -> int:
         place.mkdir(mode=0o700)
         roots, results, seconds = [], [], []
         for number, around in enumerate(SURROUNDINGS):
-            _tell(f"build {number + 1} of {len(SURROUNDINGS)}")
+            if not arguments.quiet:
+                print(f"build {number + 1} of {len(SURROUNDINGS)}", file=sys.stderr, flush=True)
             context = _context(arguments, place / str(number), around)
             roots.append(place / f"store{number}")
             told = place / f"{number}.json"
@@ -134,10 +137,6 @@ def _check(arguments: argparse.Namespace) -> None:
         )
     if len(platforms(",".join(arguments.platform))) > 1:
         raise BuildFailure("usage-bad-arguments", "--platform: name one platform at a time")
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _images(arguments: argparse.Namespace) -> tuple[tuple[str, Digest], ...]:
@@ -184,9 +183,8 @@ def _context(arguments: argparse.Namespace, place: Path, around: Surroundings) -
         group=around.group,
     )
     # The copy is in no repository, or its own commit says nothing: the time is that of the original.
-    stamp = (f"--build-arg={SOURCE_DATE_EPOCH}={same.image_time(located.directory)}",)
-    if any(word.partition("=")[0] == SOURCE_DATE_EPOCH for word in arguments.build_arg):
-        stamp = ()
+    given = any(word.partition("=")[0] == SOURCE_DATE_EPOCH for word in arguments.build_arg)
+    stamp = () if given else (f"--build-arg={SOURCE_DATE_EPOCH}={same.image_time(located.directory)}",)
     return (*stamp, "--file", os.path.abspath(located.path or located.name), str(directory))
 
 
@@ -210,9 +208,9 @@ def _words(arguments: argparse.Namespace, context: Sequence[str], around: Surrou
 def _build(order: Order, around: Surroundings) -> int:
     """Build in a process of its own, whose errors are its own to tell."""
     return subprocess.run(
-        [sys.executable, "-c", "from lamina.cli.repro import attempt; raise SystemExit(attempt())"],
+        [sys.executable, "-c", _ATTEMPT, msgspec.json.encode(order)],
         env={**os.environ, **around.environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        input=msgspec.json.encode(order),
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         umask=around.umask,
         check=False,
@@ -220,11 +218,10 @@ def _build(order: Order, around: Surroundings) -> int:
 
 
 def attempt() -> int:
-    """The process of one build: its order comes on standard input."""
+    """The process of one build, whose argument is its order."""
     from lamina.cli.main import run as command
 
-    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
-    sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - for the rest of this process
+    order = msgspec.json.decode(os.fsencode(sys.argv[1]), type=Order)
     os.environ["LAMINA_ROOT"] = order.root
     _bring(order)
     return command(["build", *order.words])
@@ -250,8 +247,12 @@ def _bring(order: Order) -> None:
             assert isinstance(manifest, Manifest)
             for blob in (manifest.config, *manifest.layers):
                 if not fresh.store.blobs.has(blob.digest):
-                    with shipper.open_blob(blob.digest) as source:
-                        fresh.store.blobs.put_stream(source, blob)
+                    with (
+                        shipper.open_blob(blob.digest) as source,
+                        fresh.store.blobs.writer(blob.digest, blob.size) as writer,
+                    ):
+                        shutil.copyfileobj(source, writer, 1 << 20)
+                        writer.commit()
             taken = ImageEntry(image, fresh.store.blobs.put(raw), manifest.layers)
             fresh.catalog.add(taken, (parse_reference(name),), time.time())
 
@@ -271,9 +272,7 @@ def _compared(
     found = Finding((one, other), seconds)
     if found.same:
         return found
-    first, second = (
-        _steps(shop, result["lamina.build.ref"]) for shop, result in zip(shops, results, strict=True)
-    )
+    first, second = (_steps(shop, result["lamina.build.ref"]) for shop, result in zip(shops, results, strict=True))
     differing = [
         (stage, mine, its)
         for (stage, mine), (_, its) in zip(first, second, strict=False)
@@ -285,9 +284,7 @@ def _compared(
     differences = compare(_layer(shops[0], mine), _layer(shops[1], its), shops[0].rung.xattr)
     shown = tuple(islice(differences, _TOLD))
     total = len(shown) + sum(1 for _ in differences)
-    return msgspec.structs.replace(
-        found, step=mine, stage=stage, first=shown, total=total, more=len(differing) - 1
-    )
+    return msgspec.structs.replace(found, step=mine, stage=stage, first=shown, total=total, more=len(differing) - 1)
 
 
 def _steps(shop: Workshop, build_id: str) -> list[tuple[str, ToldStep]]:

@@ -16,9 +16,7 @@ from lamina.diagnostics import BuildFailure
 from lamina.keys.filetree import FileRecord
 
 
-def copy_context(
-    located: Located, to: Path, modes: Modes, *, backwards: bool, fresh: bool, group: bool
-) -> None:
+def copy_context(located: Located, to: Path, modes: Modes, *, backwards: bool, fresh: bool, group: bool) -> None:
     """Copy what the ignore rules leave of a context to `to`, which is made.
 
     `backwards`: in the reverse order. `fresh`: times are those of the copying, else those of the originals. `group`:

@@ -31,7 +31,8 @@ _CHUNK = 1 << 20
 
 class Form(Struct, frozen=True):
     """How images are written. Layers that are compressed already stay as they are unless `force` is set; `level` None
-    is the compression's own default. With `original`, an image that came with a manifest keeps it."""
+    is the compression's own default. With `original`, an image that came with a manifest keeps it. For the layers of
+    `exact` no blob of another compression will do, so that the manifest does not tell what was written before."""
 
     compression: str = "gzip"
     level: int | None = None
@@ -39,6 +40,7 @@ class Form(Struct, frozen=True):
     docker: bool = False
     annotations: Annotations = Annotations()
     original: bool = False
+    exact: frozenset[DiffID] = frozenset()
 
 
 class Shipper:
@@ -147,7 +149,7 @@ class Shipper:
         """A blob that will do: in the store, or where an image came from."""
         known = self._shop.store.layer_blobs
         exact = known.find(diff_id, self._key)
-        if exact is not None or self._form.force:
+        if exact is not None or self._form.force or diff_id in self._form.exact:
             return exact
         found = known.find(diff_id, self._form.compression) or next(iter(known.all(diff_id).values()), None)
         if found is None and self._shop.store.snapshots.get(chain) is None:

@@ -19,7 +19,6 @@ from lamina.digest import Digest
 if TYPE_CHECKING:
     from lamina.engine.request import BuildRequest
     from lamina.engine.rerun import Attempt
-    from lamina.explain.suspects import Suspect
     from lamina.image.compare import Difference
     from lamina.keys.record import CacheRecord
     from lamina.store.fsck import Problem
@@ -200,6 +199,8 @@ def _comparing(shop: Workshop) -> Callable[[Path, Path], Differences | None]:
 # --- telling ---------------------------------------------------------------------------------------------------------
 def _lines(record: CacheRecord, attempt: Attempt[Differences]) -> list[str]:
     """One line, and below it what cures it, or what a failed step wrote last."""
+    from lamina.report.differences import cure_lines, difference_phrase
+
     text = " ".join(record.text.split())
     text = text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
     if attempt.found is None:
@@ -207,35 +208,14 @@ def _lines(record: CacheRecord, attempt: Attempt[Differences]) -> list[str]:
         return [f"{attempt.verdict}{why}: {text}", *(f"  {line}" for line in attempt.output[-_OUTPUT:])]
     first = attempt.found.first[0]
     more = f", and {attempt.found.total - 1} more" if attempt.found.total > 1 else ""
-    lines = [f"differs in {first.path} ({_what(first)}{more}): {text}"]
-    found = _suspect(first)
-    return [*lines, f"  {found.why}: {found.cure}"] if found is not None else lines
-
-
-def _what(difference: Difference) -> str:
-    match difference.kind:
-        case "content" if difference.line is not None:
-            return f"content, line {difference.line}"
-        case "content":
-            return f"content, byte {difference.offset}"
-        case "added":
-            return f"a new {difference.after}"
-        case "removed":
-            return f"the {difference.before} is gone"
-        case _ if difference.before == difference.after:
-            return difference.kind
-        case _:
-            return f"{difference.kind}, {difference.before or 'none'} → {difference.after or 'none'}"
-
-
-def _suspect(difference: Difference) -> Suspect | None:
-    from lamina.explain.suspects import suspect
-
-    return suspect(difference.path, difference.magic, difference.offset)
+    lines = [f"differs in {first.path} ({difference_phrase(first)}{more}): {text}"]
+    return [*lines, *cure_lines(first)]
 
 
 def _plain(record: CacheRecord, attempt: Attempt[Differences]) -> dict[str, object]:
     """One step of `--json`."""
+    from lamina.report.differences import plain_difference
+
     found = attempt.found or Differences((), 0)
     return {
         "text": record.text,
@@ -245,14 +225,8 @@ def _plain(record: CacheRecord, attempt: Attempt[Differences]) -> dict[str, obje
         "why": attempt.why,
         "output": attempt.output,
         "total": found.total,
-        "differences": [_difference(each) for each in found.first],
+        "differences": [plain_difference(each) for each in found.first],
     }
-
-
-def _difference(difference: Difference) -> dict[str, object]:
-    found = _suspect(difference)
-    fields = {name: getattr(difference, name) for name in ("path", "kind", "before", "after", "line", "offset")}
-    return {**fields, "why": found.why if found else None, "cure": found.cure if found else None}
 
 
 def _print_json(value: object) -> None:

@@ -105,6 +105,10 @@ class Workshop:
         if entry is None:
             raise BuildFailure("store-blob-missing", f"the manifest of image {image} is gone", hint="pull it again")
         _ = self.rung  # entered before there are threads that fetch
+        if not entry.layers:
+            from lamina.cli.layersource import bring  # here, because most images have all their layers here
+
+            bring(self, raw, image)
         base = BaseImage(image, entry.manifest or image, raw, entry.layers, self._name_of(image))
         return self.store.snapshots.stack(self.images.ensure(base, lambda *_: None))
 

@@ -109,7 +109,7 @@ class Images(Struct, frozen=True):
             for index, download in enumerate(waiting, first):
                 download.result()
                 parent = chains[index - 1] if index else None
-                self._unpack(image.layers[index], parent, config.rootfs.diff_ids[index], image.name)
+                self.unpack(image.layers[index], parent, config.rootfs.diff_ids[index], image.name)
 
     def _download(self, image: BaseImage, layer: Descriptor, progress: Progress) -> None:
         if self.blobs.has(layer.digest):
@@ -126,7 +126,8 @@ class Images(Struct, frozen=True):
                 progress(layer.digest, done, layer.size)
             writer.commit()
 
-    def _unpack(self, layer: Descriptor, parent: ChainID | None, expected: DiffID, name: str) -> None:
+    def unpack(self, layer: Descriptor, parent: ChainID | None, expected: DiffID, name: str) -> None:
+        """Unpack a blob of the store above `parent`, unless that was done. Raises BuildFailure `image-…`."""
         if self.snapshots.get(chain_id(parent, expected)) is not None:
             return
         with self.blobs.open(layer.digest) as stream, self.snapshots.begin(parent) as work:

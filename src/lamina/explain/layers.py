@@ -67,7 +67,7 @@ class _Count:
 
 
 class _Linked:
-    """A file of a layer with several names: it is wasted if all of them are hidden. `hidden` is by what the last was."""
+    """A file of a layer with several names: wasted if all of them are hidden; `hidden` is how the last one was."""
 
     __slots__ = ("hidden", "names", "path", "size")
 

@@ -50,7 +50,10 @@ def tree(
     root = Node("")
     above = top.strip("/")
     levels = None if depth is None else depth + (above.count("/") + 1 if above else 0)
+    unplaced: dict[tuple[int, int], int] = {}
     for found in paths:
+        if layer is None:
+            found = _with_bytes(found, unplaced)
         if above and not _on_the_way(found.path, above):
             continue
         told = _of_layer(found, layer) if layer is not None else _at_the_end(found, base)
@@ -70,6 +73,21 @@ def walk(node: Node) -> Iterator[Node]:
 
 def _on_the_way(path: str, top: str) -> bool:
     return path == top or path.startswith(f"{top}/") or top.startswith(f"{path}/")
+
+
+def _with_bytes(found: PathChanges, unplaced: dict[tuple[int, int], int]) -> PathChanges:
+    """A file with several names has its bytes at the first that is to be seen at the end. `unplaced` are the bytes of
+    such files whose first names were hidden, by layer and link."""
+    if all(not change.link for change in found.changes):
+        return found
+    last = found.changes[-1]
+    for change in found.changes:
+        if change.link and change.size and (change is not last or change.change == "removed"):
+            unplaced[change.layer, change.link] = change.size
+    if last.change == "removed" or last.size:
+        return found
+    size = unplaced.pop((last.layer, last.link), 0)
+    return PathChanges(found.path, (*found.changes[:-1], last._replace(size=size)))
 
 
 def _of_layer(found: PathChanges, layer: int) -> tuple[Change, Mark, int] | None:

@@ -46,7 +46,7 @@ def _walk(roots: list[Folder], layers: list[str], seam: int, namespace: Namespac
             found = _difference(path, name, listing, old, new)
             if found is not None:
                 yield found._replace(before=_size(old, seen), after=_size(new, seen))
-            dirs = [*_dirs(old), *_dirs(new)]
+            dirs = sorted([*_dirs(old), *_dirs(new)])  # the lowest first
             sides = [[layers[one.layer] for one in side] for side in (_dirs(old), _dirs(new))]
             if dirs and sides[0] != sides[1]:
                 below = _opened(listing, name, dirs, seam, namespace)

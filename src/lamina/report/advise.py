@@ -35,6 +35,9 @@ def lines(advice: Advice, notes: Sequence[str], proof: Proof | None, applied: bo
     if advice.ignores:
         told += ["", "Lines for the ignore file that would save more, if the image can do without these files:"]
         told += [f"  {line}" for line in _ignores(advice)]
+    if advice.mounts:
+        told += ["", "Installs that run again in any order. A cache mount keeps what they download, outside the image:"]
+        told += [f"  {line}" for line in _mounts(advice)]
     if advice.better:
         told += ["", *(_proof(proof) if proof is not None else _unproved(applied))]
     if applied:
@@ -72,6 +75,7 @@ def document(advice: Advice, notes: Sequence[str], proof: Proof | None, applied:
         "patch": advice.patch(),
         "dockerfile": advice.after.scene.sheet.text,
         "ignore": advice.ignores,
+        "mounts": advice.mounts,
         "proof": None if proof is None else {**msgspec.to_builtins(proof), "seconds": proof.seconds},
         "applied": applied,
         "notes": notes,
@@ -180,6 +184,13 @@ def _floor(replay: Replay) -> str:
 
 def _ignores(advice: Advice) -> list[str]:
     rows = [(line.pattern, duration(line.saved), line.why) for line in advice.ignores]
+    return columns(rows, 3)
+
+
+def _mounts(advice: Advice) -> list[str]:
+    rows = [
+        (f"line {one.line}", f"{one.commits} times", duration(one.seconds), f"RUN {one.flags}") for one in advice.mounts
+    ]
     return columns(rows, 3)
 
 

@@ -11,8 +11,10 @@ from lamina.explain.story import ToldStep
 from lamina.image.compare import Difference
 from lamina.report.differences import cure_lines, difference_phrase, plain_difference
 
-#: An instruction is cut off at so many characters, and so many of the differences of its step are in `--json`.
-_WIDTH, _TOLD = 100, 20
+#: An instruction is cut off at so many characters.
+_WIDTH = 100
+#: Said of a file that is none of the usual suspects.
+_UNKNOWN = "  the step writes what depends on the clock, on chance or on the network: see docs/reproducible.md"
 
 
 class Finding(Struct, frozen=True):
@@ -61,7 +63,7 @@ def finding_json(found: Finding) -> dict[str, object]:
         "images": found.images,
         "seconds": tuple(round(each, 3) for each in found.seconds),
         "step": step and {"stage": found.stage, "address": step.address, "text": step.text, "line": step.span.line},
-        "differences": [plain_difference(each) for each in found.first[:_TOLD]],
+        "differences": [plain_difference(each) for each in found.first],
         "total": found.total,
         "more": found.more,
         "settings": found.settings,
@@ -72,4 +74,4 @@ def _differences(first: Sequence[Difference], total: int) -> list[str]:
     if not first:
         return ["  its files are the same but for times that are older than the image's"]
     more = f", and {total - 1} more" if total > 1 else ""
-    return [f"  {first[0].path} differs ({difference_phrase(first[0])}{more})", *cure_lines(first[0])]
+    return [f"  {first[0].path} differs ({difference_phrase(first[0])}{more})", *(cure_lines(first[0]) or [_UNKNOWN])]

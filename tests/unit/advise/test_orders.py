@@ -157,8 +157,8 @@ def test_what_an_install_reads_is_copied_first(install: str, copied: str) -> Non
             },
             [
                 "COPY package.json pnpm-lock.yaml pnpm-workspace.yaml ./",
-                "COPY patches/x.patch ./patches/",
                 "COPY apps/web/package.json ./apps/web/",
+                "COPY patches ./patches/",
             ],
         ),
         (
@@ -218,7 +218,7 @@ def test_a_variable_that_tells_the_tool_to_read_other_files() -> None:
 
 def test_steps_that_need_nothing_go_above() -> None:
     text = "FROM base\nCOPY . /app\nRUN apt-get update && apt-get install -y git && rm -rf /var/lib/apt/lists/*\n"
-    text += "RUN useradd me\nWORKDIR /app\nRUN pip install uv\nRUN make\n"
+    text += "RUN useradd me && rm -rf /tmp/*\nWORKDIR /app\nRUN pip install uv\nRUN make\n"
     found = body(advised(text, {}))
     assert found.index("COPY . /app") == len(found) - 2 and found[-1] == "RUN make"
 
