@@ -193,7 +193,7 @@ class _Sinking:
         sheet, copied = self._scene.sheet, self._copied(at)
         cost = self._scene.book.of(step)
         block = sheet.blocks[at]
-        for first, rest in halves(block.instruction, op):
+        for first, rest in halves(block.instruction, op, sheet.parsed.escape):
             try:
                 found = wants(replace(op, argv=(*op.argv[:-1], first.command)), copied)
             except Unclear:

@@ -43,8 +43,9 @@ class Half(Struct, frozen=True):
     lines: tuple[str, ...]
 
 
-def halves(instruction: syntax.Instruction | None, op: RunOp) -> Iterator[tuple[Half, Half]]:
-    """The cuts at `&&`, the last first, where the second part does not depend on the first part's shell.
+def halves(instruction: syntax.Instruction | None, op: RunOp, escape: str = "\\") -> Iterator[tuple[Half, Half]]:
+    """The cuts at `&&`, the last first, where the second part does not depend on the first part's shell. `escape` is
+    the file's escape character.
 
     None for what is no plain list of commands, or cleans up behind itself: then the layers would be larger.
     """
@@ -57,7 +58,7 @@ def halves(instruction: syntax.Instruction | None, op: RunOp) -> Iterator[tuple[
     for count in range(len(parts) - 1, 0, -1):
         first = [command for part in parts[:count] for command in shell_commands(part)]
         if first and all(command.words and command.words[0] not in _LASTING for command in first):
-            yield _half(flags, parts[:count]), _half(flags, parts[count:])
+            yield _half(flags, parts[:count], escape), _half(flags, parts[count:], escape)
 
 
 def two_step(op: RunOp) -> str | None:
@@ -72,13 +73,13 @@ def two_step(op: RunOp) -> str | None:
     return f"{op.argv[-1].strip()} {' '.join(flags)}" if flags else None
 
 
-def _half(flags: str, parts: list[str]) -> Half:
+def _half(flags: str, parts: list[str], escape: str) -> Half:
     lines = [f"RUN {flags}{parts[0]}", *(f"    && {part}" for part in parts[1:])]
     return Half(
         " && ".join(parts),
         # The text that the parser makes of these lines.
         "".join([lines[0], *(f" {line}" for line in lines[1:])]),
-        tuple(line + (" \\" if at < len(lines) - 1 else "") for at, line in enumerate(lines)),
+        tuple(line + (f" {escape}" if at < len(lines) - 1 else "") for at, line in enumerate(lines)),
     )
 
 

@@ -265,6 +265,7 @@ def opened(
 
     Raises BuildFailure `usage-cache` for a place that cannot be opened on this machine.
     """
+    shared_entry.prepare()
     sources = [Source(open_place(one.place, one.timeout, shop), one) for one in cache_from]
     targets = [Target(open_place(one.place, one.timeout, shop), one) for one in cache_to]
     sender = Sender(shop, targets)

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -18,6 +19,7 @@ from lamina.keys.filetree import FileRecord, tree_digest
 from lamina.keys.record import CacheRecord
 from lamina.keys.schema import SCHEMA
 from lamina.oci.descriptor import Descriptor
+from lamina.oci.manifest import Index, Manifest
 from lamina.oci.mediatypes import layer_compression
 from lamina.store import columns
 from lamina.store.codec import decode, encode
@@ -44,6 +46,14 @@ class Entry(Struct, frozen=True):
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
         return tuple({blob.digest: blob for blob in (self.layer, *self.files.values())}.values())
+
+
+def prepare() -> None:
+    """To be called while there is one thread: msgspec describes a type to itself when it is first used, and crashes if
+    two threads make it do that at once (seen with 0.22)."""
+    for kind in (tuple[Entry, ...], Manifest, Index):
+        msgspec.json.Decoder(kind)
+    columns.from_bytes(columns.to_bytes(()))
 
 
 def is_of(entry: Entry, key: Digest) -> bool:

@@ -18,6 +18,7 @@ from lamina.keys.facts import Comparison, FileChange, compare_trees, summed
 from lamina.keys.filetree import FileRecord, Selection
 from lamina.keys.lines import changed_lines, is_text, only_line_ends
 from lamina.keys.record import CacheKey, CacheRecord, KeyPart
+from lamina.keys.select import has_wildcard
 from lamina.plan.steps import ContextRef, Op
 from lamina.ports import ContextReader
 
@@ -56,10 +57,16 @@ class Comparing:
             if not one.is_dir:
                 shown |= {path: one.base for path, _ in keyed_paths(one)} | ({"": one.base} if "" in wanted else {})
         detailed = self._detailed(changes, places, context, self._candidates.get(before.digest))
-        return summed(tuple(_renamed(change, shown, selections) for change in detailed))
+        gone = _folder(new.name.removeprefix("source "), selections)
+        return summed(
+            tuple(replace(change, path=shown.get(change.path) or f"{gone}{change.path}") for change in detailed)
+        )
 
     def _records(self, digest: Digest | None) -> Sequence[FileRecord] | None:
-        return None if digest is None else self._inputs.records.get(digest) or self._world.facts.get(digest)
+        if digest is None:
+            return None
+        found = self._inputs.records.get(digest)
+        return self._world.facts.get(digest) if found is None else found  # a pattern may select nothing
 
     def _source(self, part: KeyPart) -> tuple[ContextReader | None, tuple[Selection, ...]]:
         """Where the files behind a part are now, if that is a build context."""
@@ -107,9 +114,11 @@ class Comparing:
         return None
 
 
-def _renamed(change: FileChange, shown: Mapping[str, str], selections: Sequence[Selection]) -> FileChange:
-    if change.path in shown:
-        return replace(change, path=shown[change.path])
-    if len(selections) == 1 and selections[0].is_dir and selections[0].base not in ("", "."):
-        return replace(change, path=f"{selections[0].base}/{change.path}")  # it is gone
-    return change
+def _folder(source: str, selections: Sequence[Selection]) -> str:
+    """What stands before the path of a file that is gone, as far as that can be told: of several directories that a
+    pattern matched, nobody knows in which it was."""
+    if len(selections) == 1 and selections[0].is_dir:
+        base = selections[0].base
+        return f"{base}/" if base not in ("", ".") else ""
+    folder, slash, _ = source.removeprefix("./").rpartition("/")
+    return folder + slash if not has_wildcard(folder) and not any(one.is_dir for one in selections) else ""

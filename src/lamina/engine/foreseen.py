@@ -93,7 +93,8 @@ def _changes(world: World, copying: Copying) -> Altered | None:
     for old, now in zip(earlier.key.parts, new, strict=True):
         if old.files is not None and now.files is not None:
             before = world.facts.get(old.files)
-            after = copying.wanted.inputs.records.get(now.files) or world.facts.get(now.files)
+            after = copying.wanted.inputs.records.get(now.files)
+            after = world.facts.get(now.files) if after is None else after
             if before is None or after is None:
                 return None
             changes += compare_trees(sorted(before, key=_path), sorted(after, key=_path))

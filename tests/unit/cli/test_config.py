@@ -33,9 +33,10 @@ def wrong(folder: Path) -> Diagnostic:
     ("text", "expected"),
     [
         ("", Configuration()),
-        ("# nothing yet\n", Configuration(modes="keep", source_date_epoch=None)),
+        ("# nothing yet\n", Configuration(modes=None, source_date_epoch=None)),
         ('modes = "git"\n', Configuration(modes="git")),
-        ('modes = "keep"\nsource-date-epoch = "auto"\n', Configuration(source_date_epoch="auto")),
+        ('modes = "keep"\nsource-date-epoch = "auto"\n', Configuration("keep", source_date_epoch="auto")),
+        ("reproducible = true\n", Configuration(reproducible=True)),
         ("source-date-epoch = 1_700_000_000\n", Configuration(source_date_epoch=1_700_000_000)),
         ('"modes" = "git"\r\nsource-date-epoch = 0', Configuration(modes="git", source_date_epoch=0)),
     ],

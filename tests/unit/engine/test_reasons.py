@@ -140,3 +140,14 @@ def test_a_step_that_was_put_in_is_not_compared_with_one_that_was_spelled_anew()
     world.build("FROM base\nCOPY   src   /app/\n")
     result = world.build("FROM base\nCOPY src/a /put-in\nCOPY   src   /app/\n")
     assert cause(result, 0).kind == "first_build"
+
+
+def test_files_of_a_pattern_that_are_gone_are_named_as_they_were() -> None:
+    text = "FROM base\nRUN first\nCOPY src/*.py /app/\n"
+    world = replace(memory_world(), context=MemoryContext({"src/a.py": b"1", "src/b.py": b"1", "src/c": b""}))
+    world.build(text)
+    for files in ({"src/a.py": b"1", "src/c": b""}, {"src/c": b""}):
+        told = cause(replace(world, context=MemoryContext(files)).build(text), 1)
+        assert all(change.kind == "removed" for change in told.files)
+        assert [change.path for change in told.files] == sorted({"src/a.py", "src/b.py"} - set(files))[: told.total]
+        world.build(text)

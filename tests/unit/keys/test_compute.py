@@ -209,9 +209,17 @@ def test_the_parts_are_those_of_the_schema() -> None:
         found = named_parts(key)
         assert found == PARTS[key.kind][: len(found)]
     whole = replace(RUN, mounts=(BindMount("/m"),), script=Inline("E", "#!a\n"), hostname="h")
-    assert named_parts(run_key(whole, PARENT, LINUX, facts, ("db",), epoch=True)) == PARTS["run"]
+    assert named_parts(run_key(whole, PARENT, LINUX, facts, ("db",), epoch=True, times=1)) == PARTS["run"]
     remote = (GitSource("https://x.test/r.git"), HttpSource("https://x.test/a.tar", unpack=True))
-    assert named_parts(copy_key(replace(COPY, sources=remote, link=True, parents=True), PARENT, facts)) == PARTS["copy"]
+    whole_copy = replace(COPY, sources=remote, link=True, parents=True)
+    assert named_parts(copy_key(whole_copy, PARENT, facts, times=1)) == PARTS["copy"]
+    assert named_parts(workdir_key(WorkdirOp("/app", ""), PARENT, times=1)) == PARTS["workdir"]
+
+
+def test_the_time_of_a_reproducible_build_counts() -> None:
+    keys = [run_key(RUN, PARENT, LINUX, times=times).digest for times in (None, 0, 1)]
+    assert len(set(keys)) == 3
+    assert keys[0] == run_key(RUN, PARENT, LINUX).digest
 
 
 def named_parts(key: CacheKey) -> tuple[str, ...]:
