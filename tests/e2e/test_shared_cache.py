@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.bucket_server import running_bucket
 from tests.support.command import Command, Completed, finish, project
 from tests.support.fault_proxy import FaultProxy
 from tests.support.registry_server import RegistryServer, free_port, running_registry
@@ -94,6 +95,20 @@ def test_a_directory_as_cache(fleet: Fleet, tmp_path: Path) -> None:
     assert (ran(second), second.image, shared(second)["hits"]) == ({}, first.image, STEPS)
     third = fleet.machine().build(fleet.checkout(), "--cache-from", f"type=local,src={tmp_path / 'absent'}").ok()
     assert shared(third)["hits"] == 0 and third.warnings == []
+
+
+def test_a_bucket_as_cache(fleet: Fleet) -> None:
+    with running_bucket() as bucket:
+        cache = f"{bucket.place},prefix=team/cache"
+        first = fleet.machine().build(fleet.checkout(), "--cache-to", cache).ok()
+        second = fleet.machine().build(fleet.checkout(src_a="other\n"), "--cache-from", cache, "--cache-to", cache)
+        assert set(ran(second)) == {"COPY src /app", "RUN cat /app/a /app/b > /out"}
+        assert second.row("COPY src").files == {"src/a": "content"}
+        third = fleet.machine().build(fleet.checkout(), "--cache-from", cache)
+        assert (ran(third), third.image, third.warnings) == ({}, first.image, [])
+        wrong = bucket.place.replace("bucket=shared", "bucket=absent")
+        refused = fleet.machine().build(fleet.checkout(), "--cache-to", wrong).ok()
+        assert len(refused.warnings) == 1 and "hidden-away" not in refused.err
 
 
 def test_https_and_a_password(fleet: Fleet, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def random_fault(chance: random.Random) -> Fault:
             return Fault("status", path, method, times, status=chance.choice((400, 401, 403, 404, 416, 429, 500, 503)))
         case 1:
             kind = chance.choice(("cut", "end", "short", "long", "unannounced"))
-            return Fault(kind, path, method, times, after=after)  # type: ignore[arg-type]
+            return Fault(kind, path, method, times, after=after)
         case 2:
             return Fault("corrupt", path, method, times, after=after)
         case 3:

@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from lamina.cli.chosen import story_of
+from lamina.cli.layersource import layers_of as fetched_layers
 from lamina.cli.options import Parser, store_root
 from lamina.cli.stored import add_platform, stored
 from lamina.cli.wire import Workshop, workshop
@@ -99,7 +100,7 @@ def _waste(text: str) -> int | float:
 def _subject(shop: Workshop, name: str, arguments: argparse.Namespace) -> Subject:
     image = stored(shop, name, arguments)
     config = decode_config(shop.store.blobs.read(image.id))
-    shop.layers_of(image.id)  # fetched if they never were
+    fetched_layers(shop, image.id)  # fetched if they never were
     paths = []
     for chain in chains_of(config):
         snapshot = shop.store.snapshots.get(chain)

@@ -4,25 +4,17 @@ until the image is sent somewhere."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
-from msgspec import Struct
-
-from lamina.cli.wire import Workshop
+from lamina.cli.wire import KnownLayer, Workshop
 from lamina.diagnostics import BuildFailure
-from lamina.digest import ChainID, DiffID
+from lamina.digest import ChainID, DiffID, Digest
 from lamina.engine.job import chains_of
 from lamina.oci.config import decode_config
-from lamina.oci.descriptor import Descriptor
-from lamina.oci.reference import Reference, parse_reference
+from lamina.oci.reference import parse_reference
+from lamina.ports import BaseImage
 
 _HINT = "build the image again, or pull its base"
-
-
-class KnownLayer(Struct, frozen=True):
-    """A layer's blob as an image of the store describes it, and the name under which a registry has it."""
-
-    blob: Descriptor
-    reference: Reference
 
 
 def known_layers(shop: Workshop) -> dict[DiffID, KnownLayer]:
@@ -46,7 +38,25 @@ def fetch(shop: Workshop, known: KnownLayer, progress: Callable[[int], None] = l
         writer.commit()
 
 
-def bring(shop: Workshop, config_raw: bytes, name: str) -> None:
+def layers_of(shop: Workshop, image: Digest) -> tuple[Path, ...]:
+    """The layer directories of an image of the store, topmost first, fetched if they never were.
+
+    Raises BuildFailure `store-…`, `image-…`, `registry-…`.
+    """
+    entry = shop.catalog.entry(shop.store.images.resolve(image))
+    raw = shop.store.blobs.read(image)
+    if entry is None:
+        raise BuildFailure("store-blob-missing", f"the manifest of image {image} is gone", hint="pull it again")
+    _ = shop.rung  # entered before there are threads that fetch
+    if not entry.layers:
+        _bring(shop, raw, image)
+    names = shop.store.images.resolve(image).names
+    reference = parse_reference(names[0]) if names else None
+    base = BaseImage(image, entry.manifest or image, raw, entry.layers, reference)
+    return shop.store.snapshots.stack(shop.images.ensure(base, lambda *_: None))
+
+
+def _bring(shop: Workshop, config_raw: bytes, name: str) -> None:
     """Have all layers of an image that was built here in the store: those of its base may never have been needed.
 
     Raises BuildFailure `image-layers-gone`, `registry-…`.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from msgspec import Struct
 
 from lamina.cli.annotations import Annotations
+from lamina.cli.layersource import layers_of
 from lamina.cli.options import reference
 from lamina.cli.wire import Workshop
 from lamina.diagnostics import BuildFailure
@@ -237,7 +238,7 @@ def _to_tar(shop: Workshop, folders: Mapping[Digest, str], dest: str) -> None:
         raise BuildFailure(
             "usage-output", "one tar cannot hold the files of several platforms unsplit", hint="drop platform-split"
         )
-    stacks = {folder: shop.layers_of(image) for image, folder in folders.items()}
+    stacks = {folder: layers_of(shop, image) for image, folder in folders.items()}
     with _opened(dest) as stream:
         flatten_several_to_tar(stacks, stream.write, shop.rung.xattr)
 
@@ -245,7 +246,7 @@ def _to_tar(shop: Workshop, folders: Mapping[Digest, str], dest: str) -> None:
 def _to_directory(shop: Workshop, image: Digest, dest: Path) -> None:
     from lamina.image.flatten import flatten_to_directory
 
-    layers, rung = shop.layers_of(image), shop.rung
+    layers, rung = layers_of(shop, image), shop.rung
     flatten_to_directory(layers, dest, rung.xattr, keep_owners=rung.name == "root")
 
 

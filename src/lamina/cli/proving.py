@@ -12,6 +12,7 @@ from lamina.advise.advice import Advice
 from lamina.advise.past import Commit
 from lamina.advise.proof import BuiltCommit, Differing, Proof
 from lamina.cli.advising import Facts
+from lamina.cli.layersource import layers_of
 from lamina.diagnostics import BuildFailure
 from lamina.digest import Digest
 from lamina.engine.request import BuildResult
@@ -145,7 +146,7 @@ def _differences(root: Path, old: Digest, new: Digest) -> tuple[int, list[Differ
             if ours != theirs:
                 found.append(Differing(f"the configuration's {name}", f"{ours} → {theirs}"))
         try:
-            for pair in pairs(shop.layers_of(old), shop.layers_of(new), shop.rung.xattr):
+            for pair in pairs(layers_of(shop, old), layers_of(shop, new), shop.rung.xattr):
                 if not pair.what:
                     same += 1
                     continue

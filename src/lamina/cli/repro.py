@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from lamina.cli import build, locate, outside
+from lamina.cli.layersource import layers_of
 from lamina.cli.options import Parser, epoch, pairs, platforms, store_root
 from lamina.cli.sameness import settle
 from lamina.cli.wire import Workshop, workshop
@@ -240,7 +241,7 @@ def _bring(order: Order) -> None:
         for name, image in order.images:
             entry = mine.catalog.entry(mine.store.images.resolve(image))
             if entry is not None and entry.layers:
-                mine.layers_of(image)  # fetched, if they never were
+                layers_of(mine, image)  # fetched, if they never were
             root = shipper.named((image,), (name,)).root
             raw = mine.store.blobs.read(root.digest)
             manifest = decode_manifest(raw)

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from lamina.cli.layersource import layers_of
 from lamina.cli.options import Parser, pairs, store_root
 from lamina.cli.stored import add_platform, stored
 from lamina.cli.wire import workshop
@@ -36,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     with workshop(store_root(arguments.root), arguments.runtime) as shop:
         image = stored(shop, arguments.image, arguments)
         config = decode_config(shop.store.blobs.read(image.id))
-        layers = shop.layers_of(image.id)
+        layers = layers_of(shop, image.id)
         tools = shop.start()
         with shop.store.snapshots.begin(None) as work:
             stack = Workspace(layers, work.upper, work.work, work.scratch)

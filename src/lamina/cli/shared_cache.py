@@ -16,11 +16,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lamina.cli import shared_entry
-from lamina.cli.layersource import KnownLayer
 from lamina.cli.shared_entry import Entry, address_name, connected, is_of, key_name
 from lamina.cli.shared_options import CacheFrom, CacheTo, open_place
 from lamina.cli.shared_send import Sender, Target, read_entries
-from lamina.cli.wire import Workshop
+from lamina.cli.wire import KnownLayer, Workshop
 from lamina.diagnostics import BuildFailure, Diagnostic
 from lamina.digest import ChainID, Digest
 from lamina.engine.job import chains_of
@@ -60,6 +59,7 @@ class SharedSteps:
         self._guard = threading.Lock()
         self._places: dict[ChainID, tuple[Source, Entry]] = {}
         self._lost: set[ChainID] = set()
+        self._asked = False
         #: What went wrong with a place, the first of each. It is asked no more.
         self.failures: dict[str, BuildFailure] = {}
         #: Bytes that were fetched.
@@ -75,8 +75,12 @@ class SharedSteps:
         asked = [(source, key) for source in self._sources for key in keys]
         if not asked:
             return {}
-        with _threads(min(_AT_ONCE, len(asked))) as pool:
-            answers = list(pool.map(lambda pair: self._ask(pair[0], key_name(pair[1])), asked))
+        # One alone at first: it finds out whether the place answers at all, and what login it wants.
+        alone = 0 if self._asked else 1
+        self._asked = True
+        answers = [self._ask(source, key_name(key)) for source, key in asked[:alone]]
+        with _threads(_AT_ONCE) as pool:
+            answers += pool.map(lambda pair: self._ask(pair[0], key_name(pair[1])), asked[alone:])
         offers: dict[Digest, list[Entry]] = {}
         with self._guard:
             for (source, key), entries in zip(asked, answers, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -119,6 +120,9 @@ def _open_registry(place: Place, timeout: float, shop: Workshop) -> CacheStore:
     from lamina.registry.session import Session
 
     name, session = reference(place["ref"]), shop.session
+    with suppress(BuildFailure):
+        # Here, because programs that keep credentials may not answer to a process in its own namespaces.
+        session.credentials.lookup(name.registry)
     settings = session.settings
     if place["insecure"] == "true":
         settings = replace(settings, insecure=(*settings.insecure, name.registry))

@@ -9,8 +9,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lamina.cli.annotations import Annotations
-from lamina.cli.layersource import KnownLayer, fetch, known_layers
-from lamina.cli.wire import Workshop
+from lamina.cli.layersource import fetch, known_layers
+from lamina.cli.wire import KnownLayer, Workshop
 from lamina.diagnostics import BuildFailure
 from lamina.digest import ChainID, DiffID, Digest
 from lamina.engine.job import chains_of

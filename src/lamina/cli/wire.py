@@ -11,16 +11,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from lamina import __version__
 from lamina.diagnostics import BuildFailure
 from lamina.digest import DiffID, Digest
 from lamina.engine.pull import Images
 from lamina.engine.world import Tools, World
 from lamina.keys.looks import Look, Observations
-from lamina.oci.reference import Reference, parse_reference
+from lamina.oci.descriptor import Descriptor
+from lamina.oci.reference import Reference
 from lamina.plan.steps import GitSource, HttpSource
 from lamina.ports import (
-    BaseImage,
     ContextReader,
     Fetched,
     Fetcher,
@@ -37,9 +39,15 @@ from lamina.store.catalog import StoreCatalog
 from lamina.store.store import Store
 
 if TYPE_CHECKING:
-    from lamina.cli.layersource import KnownLayer
     from lamina.registry.session import Session
     from lamina.runtime.namespace import Rung
+
+
+class KnownLayer(Struct, frozen=True):
+    """A layer's blob as an image of the store describes it, and the name under which a registry has it."""
+
+    blob: Descriptor
+    reference: Reference
 
 
 class Workshop:
@@ -97,24 +105,6 @@ class Workshop:
         from lamina.registry.client import RegistryClient
 
         return RegistryClient(self.session)
-
-    def layers_of(self, image: Digest) -> tuple[Path, ...]:
-        """The layer directories of an image of the store, topmost first, fetched if they never were."""
-        entry = self.catalog.entry(self.store.images.resolve(image))
-        raw = self.store.blobs.read(image)
-        if entry is None:
-            raise BuildFailure("store-blob-missing", f"the manifest of image {image} is gone", hint="pull it again")
-        _ = self.rung  # entered before there are threads that fetch
-        if not entry.layers:
-            from lamina.cli.layersource import bring  # here, because most images have all their layers here
-
-            bring(self, raw, image)
-        base = BaseImage(image, entry.manifest or image, raw, entry.layers, self._name_of(image))
-        return self.store.snapshots.stack(self.images.ensure(base, lambda *_: None))
-
-    def _name_of(self, image: Digest) -> Reference | None:
-        names = self.store.images.resolve(image).names
-        return parse_reference(names[0]) if names else None
 
     @cached_property
     def fetcher(self) -> Fetcher:
