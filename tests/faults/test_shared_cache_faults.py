@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.command import Command, finish
-from tests.support.fault_proxy import Fault, FaultProxy
+from tests.support.fault_proxy import Fault, FaultProxy, Kind
 from tests.support.registry_server import RegistryServer, running_registry
 from tests.support.shared_machines import STEPS, Fleet, check_registry
 
@@ -36,8 +36,8 @@ def random_fault(chance: random.Random) -> Fault:
         case 0:
             return Fault("status", path, method, times, status=chance.choice((400, 401, 403, 404, 416, 429, 500, 503)))
         case 1:
-            kind = chance.choice(("cut", "end", "short", "long", "unannounced"))
-            return Fault(kind, path, method, times, after=after)
+            kinds: tuple[Kind, ...] = ("cut", "end", "short", "long", "unannounced")
+            return Fault(chance.choice(kinds), path, method, times, after=after)
         case 2:
             return Fault("corrupt", path, method, times, after=after)
         case 3:
@@ -48,7 +48,8 @@ def random_fault(chance: random.Random) -> Fault:
             return Fault("cut-upload", path, "", times, after=after)
         case 6:
             return Fault("redirect", path, method, times, location="http://127.0.0.1:1/elsewhere")
-    return Fault(chance.choice(("refuse", "digest", "ignore-range")), path, method, times)  # type: ignore[arg-type]
+    others: tuple[Kind, ...] = ("refuse", "digest", "ignore-range", "cut-through", "corrupt-upload", "lost-answer")
+    return Fault(chance.choice(others), path, method, times, after=after)
 
 
 def check_image(machine: Command, name: str, out: str) -> None:

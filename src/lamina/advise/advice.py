@@ -20,6 +20,7 @@ from lamina.advise.selections import Numbers, Selections
 from lamina.advise.sheet import Sheet
 from lamina.advise.timeline import timeline
 from lamina.advise.wants import Seen
+from lamina.diagnostics import BuildFailure
 from lamina.dockerfile.ignore import IgnoreRules
 from lamina.plan.steps import Plan
 
@@ -29,7 +30,8 @@ _WORTH = 0.005
 
 class Case(Struct, frozen=True):
     """All that advice is made of. `planned` plans a sheet as the builder does; `read` gives the text of a file of the
-    context after the last commit; `seen` and `varying` as in `scene.Scene`."""
+    context after the last commit; `earlier` are the Dockerfiles that there were, each from its commit on (by number, 0
+    is the start); `seen` and `varying` as in `scene.Scene`."""
 
     sheet: Sheet
     planned: Callable[[Sheet], Plan]
@@ -39,12 +41,13 @@ class Case(Struct, frozen=True):
     read: Reader
     seen: Mapping[tuple[str, str], Seen] = {}
     varying: Mapping[str, str] = {}
+    earlier: Sequence[tuple[int, Sheet]] = ()
 
 
 class Advice(Struct, frozen=True):
     """`before` is the order as it is, `after` the best that was found: the same if there is none. `blamed` are the
     files behind what `before` lost; `ignores` may be added to the ignore file on top of `after`, and `mounts` to its
-    RUNs."""
+    RUNs. `as_it_was` are the seconds that each commit's own Dockerfile lost, None if that is not known or the same."""
 
     case: Case
     before: Found
@@ -52,6 +55,7 @@ class Advice(Struct, frozen=True):
     blamed: tuple[Blamed, ...]
     ignores: tuple[IgnoreLine, ...]
     mounts: tuple[Mountable, ...] = ()
+    as_it_was: float | None = None
 
     @property
     def saved(self) -> float:
@@ -98,7 +102,19 @@ def advise(case: Case) -> Advice:
     least = max(before.replay.seconds * _WORTH, 1e-6)
     paths = {path for each in (before, after) for path in _broken_by(each.replay)}
     ignores = ignore_lines(paths, case.sheet.text, case.read, seconds, least=least)
-    return Advice(case, before, after, blamed, ignores, tuple(mountable(after.replay, least)))
+    return Advice(
+        case, before, after, blamed, ignores, tuple(mountable(after.replay, least)), _as_it_was(case, replayer)
+    )
+
+
+def _as_it_was(case: Case, replayer: Replayer) -> float | None:
+    if not case.earlier:
+        return None
+    try:
+        plans = [(place, case.planned(sheet)) for place, sheet in case.earlier]
+        return replayer.as_it_was(plans, case.book.seconds)
+    except BuildFailure:
+        return None  # a target or a stage that was not there yet
 
 
 def _replayed(case: Case, found: Found, lines: Sequence[str]) -> Replay:

@@ -44,6 +44,13 @@ def overlap(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
     return any(path in folders or any(folder in one for folder in _above(path)) for path in other)
 
 
+def share_folders(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Whether both put something into one folder, which belongs to the one that comes first, as it makes it."""
+    return bool(
+        {folder for path in one for folder in _above(path)} & {folder for path in other for folder in _above(path)}
+    )
+
+
 def meets(path: str, landed: Mapping[str, str]) -> bool:
     """Whether something lands at a path, below it, or instead of a folder above it."""
     inside = path.rstrip("/") + "/"

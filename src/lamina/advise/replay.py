@@ -87,7 +87,17 @@ class Replayer:
 
     def replay(self, plan: Plan, seconds: Callable[[Step], float]) -> Replay:
         """Raises BuildFailure for a source that is no valid pattern."""
-        return _Pass(self, plan, seconds).run()
+        return _Pass(self, plan, seconds, {}, range(self._places)).run()
+
+    def as_it_was(self, plans: Sequence[tuple[int, Plan]], seconds: Callable[[Step], float]) -> float:
+        """The seconds that all rebuilds took with several plans one after the other, each from its place on (the first
+        from 0): a Dockerfile that was itself changed."""
+        made: dict[int, int] = {}
+        ends = [first for first, _ in plans[1:]] + [self._places]
+        return sum(
+            _Pass(self, plan, seconds, made, range(first, end)).run().seconds
+            for (first, plan), end in zip(plans, ends, strict=True)
+        )
 
     def course(self, by: CopyOp | BindMount | CacheMount, source: str) -> Course:
         return self._selections.course(by, source)
@@ -129,14 +139,22 @@ class _State(Struct, frozen=True):
 
 
 class _Pass:
-    """One plan's replay."""
+    """One plan's replay. `made` are the keys that were built, with the place; only builds in `valid` count."""
 
-    def __init__(self, replayer: Replayer, plan: Plan, seconds: Callable[[Step], float]) -> None:
+    def __init__(
+        self,
+        replayer: Replayer,
+        plan: Plan,
+        seconds: Callable[[Step], float],
+        made: dict[int, int],
+        valid: range,
+    ) -> None:
         self._all = replayer
         self._plan = plan
         self._seconds = seconds
         self._stages: dict[int, _State] = {}
-        self._made: dict[int, int] = {}
+        self._made = made
+        self._valid = valid
         self._tracks: list[Track] = []
         self._sources: list[tuple[tuple[Course, ...], tuple[str, ...]]] = []
         self._missing: set[int] = set()
@@ -185,7 +203,7 @@ class _Pass:
             wanted = self._all.number(inputs if linked else (above.numbers[at], inputs))
             made = self._made.get(wanted)
             origin: int | None = None
-            if made is None or made > at:
+            if at in self._valid and (made is None or made > at):
                 self._made[wanted] = at
                 if at:
                     sources = read if linked else (above, *read)

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from lamina.advise.cost import Cost, shares
-from lamina.advise.landing import landing, meets, overlap
+from lamina.advise.cost import Cost, commands_of, shares
+from lamina.advise.landing import landing, meets, overlap, share_folders
 from lamina.advise.manifests import Unclear
 from lamina.advise.scene import Move, Scene
 from lamina.advise.sheet import Block
@@ -76,6 +76,7 @@ class _Sinking:
                 return
             if isinstance(step.op, RunOp):
                 try:
+                    self._check_folders(step.op)
                     found = wants(step.op, self._copied(at), self._seen(step))
                 except Unclear:
                     yield from self._parts(at, step, step.op)
@@ -89,6 +90,13 @@ class _Sinking:
                 return
             elif isinstance(step.op, CopyOp):
                 yield self._move(at)
+
+    def _check_folders(self, op: RunOp) -> None:
+        """A folder that a RUN would make before a COPY with an owner does, would be another's. Raises Unclear."""
+        if self._copy.op.chown or self._copy.op.chmod:
+            for command in commands_of(op):
+                if command.program in ("mkdir", "useradd", "adduser"):
+                    raise Unclear(f"{command.program} may make a folder that is copied with an owner or a mode")
 
     def _seen(self, step: Step) -> Seen | None:
         return self._scene.seen.get((step.text, self._copy.text))
@@ -109,7 +117,8 @@ class _Sinking:
                 assert isinstance(step.op, CopyOp)
                 other = landing(step.op, self._scene.tree)
                 if other is not None:
-                    return not overlap(copy.landed, other)
+                    owned = (step.op.chown, step.op.chmod) != (copy.op.chown, copy.op.chmod)
+                    return not overlap(copy.landed, other) and not (owned and share_folders(copy.landed, other))
                 return step.op.origin is not None and not meets(step.op.dest, copy.landed)
             case syntax.Workdir():
                 if not copy.instruction.dest.startswith("/"):

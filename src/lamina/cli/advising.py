@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from lamina.advise.advice import Case
 from lamina.advise.cost import CostBook
+from lamina.advise.past import History
 from lamina.advise.sheet import Sheet, sheet
 from lamina.advise.wants import Seen
 from lamina.cli import locate
@@ -93,12 +94,26 @@ def facts(arguments: argparse.Namespace, costs: Sequence[tuple[str, float]]) -> 
             read=read,
             seen=_seen(shop, located.project),
             varying=varying,
+            earlier=_earlier(located.directory, history, written.name),
         )
-        changed = sum(any(change.path == case.sheet.name for change in commit.changes) for commit in history.commits)
-        if changed:
-            times = "one of them" if changed == 1 else f"{changed} of them"
-            notes.append(f"{times} changed the Dockerfile: all commits are replayed with the one that is there now")
         return Facts(case, located, options, root, tuple(dict.fromkeys(notes)))
+
+
+def _earlier(directory: Path, history: History, name: str) -> list[tuple[int, Sheet]]:
+    """The Dockerfiles that there were, each from its commit on; none if it never changed, or one cannot be read."""
+    start = next((record for record in history.start if record.path == name), None)
+    found = [(0, start)] if start is not None else []
+    for place, commit in enumerate(history.commits, 1):
+        found += [
+            (place, change.after) for change in commit.changes if change.path == name and change.after is not None
+        ]
+    blobs = contents(directory, [record.content for _, record in found])
+    if len(found) < 2 or found[0][0] != 0:
+        return []
+    try:
+        return [(place, sheet(blobs[record.content], name)) for place, record in found]
+    except (BuildFailure, KeyError):
+        return []
 
 
 def _name(located: locate.Located) -> str:

@@ -24,7 +24,7 @@ from lamina.oci.config import ImageConfig, decode_config
 from lamina.store.images import Image
 from lamina.store.limit import parse_size
 
-_DEPTH = 3
+_DEPTH, _DEEPEST = 3, 200
 
 
 class Subject(Struct, frozen=True):
@@ -64,19 +64,22 @@ def run(arguments: argparse.Namespace) -> int:
         subject = _subject(shop, arguments.image, arguments)
         if arguments.against:
             return _against(shop, subject, arguments)
-        if arguments.tui:
-            return _explore(shop, subject)
         if arguments.tree is not None:
             top, told = _tree(shop, subject, arguments)
             return _print_tree(top, told, arguments)
-        return _survey(shop, subject, arguments, *limits)
+        if not arguments.tui:
+            return _survey(shop, subject, arguments, *limits)
+        paths = list(_inventory(shop, subject))
+    return _explore(subject, paths)  # whoever looks around for an hour holds no store for it
 
 
 def _limits(arguments: argparse.Namespace) -> tuple[int | None, int | float | None]:
     if arguments.tree is None and (arguments.layer is not None or arguments.depth is not None):
         raise BuildFailure("usage-bad-arguments", "--layer and --depth say how much --tree shows", hint="add --tree")
-    if arguments.depth is not None and arguments.depth < 1:
-        raise BuildFailure("usage-bad-arguments", "--depth wants a number from 1 on")
+    if arguments.depth is not None and not 1 <= arguments.depth <= _DEEPEST:
+        raise BuildFailure("usage-bad-arguments", f"--depth wants a number from 1 to {_DEEPEST}")
+    if arguments.tui and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise BuildFailure("usage-no-terminal", "--tui needs a terminal", hint="--tree shows the files anywhere")
     wants = arguments.max_size is not None or arguments.max_waste is not None
     if wants and (arguments.tree is not None or arguments.against or arguments.tui):
         raise BuildFailure("usage-bad-arguments", "--max-size and --max-waste judge the layers as such")
@@ -202,9 +205,13 @@ def _against(shop: Workshop, subject: Subject, arguments: argparse.Namespace) ->
     return 0
 
 
-def _explore(shop: Workshop, subject: Subject) -> int:
-    from lamina.cli.layers_tui import explore
-
-    paths = list(_inventory(shop, subject))
+def _explore(subject: Subject, paths: list[PathChanges]) -> int:
+    try:
+        from lamina.cli.layers_tui import explore
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "textual":
+            raise
+        hint = "pip install 'lamina[tui]'; without it, --tree shows the files"
+        raise BuildFailure("usage-no-textual", "--tui needs the library textual", hint=hint) from None
     explore(subject.name, subject.layers, survey(subject.layers, paths), paths, subject.base)
     return 0

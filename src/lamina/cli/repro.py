@@ -25,7 +25,7 @@ from lamina.cli.wire import Workshop, workshop
 from lamina.diagnostics import BuildFailure
 from lamina.digest import Digest, digest_of
 from lamina.explain.story import Story, ToldStep
-from lamina.image.compare import compare
+from lamina.image.compare import compare, first_time
 from lamina.oci.config import decode_config, encode_config
 from lamina.plan.args import SOURCE_DATE_EPOCH
 from lamina.report.repro import Finding, finding_json, finding_lines
@@ -282,9 +282,13 @@ def _compared(
     if not differing:
         return msgspec.structs.replace(found, settings=_settings(shops, (one, other)))
     stage, mine, its = differing[0]
-    differences = compare(_layer(shops[0], mine), _layer(shops[1], its), shops[0].rung.xattr)
+    layers = _layer(shops[0], mine), _layer(shops[1], its)
+    differences = compare(*layers, shops[0].rung.xattr)
     shown = tuple(islice(differences, _TOLD))
     total = len(shown) + sum(1 for _ in differences)
+    if not total:
+        timed = first_time(*layers, shops[0].rung.xattr)
+        shown, total = (timed,) if timed else (), 1
     return msgspec.structs.replace(found, step=mine, stage=stage, first=shown, total=total, more=len(differing) - 1)
 
 

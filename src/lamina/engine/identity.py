@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lamina.digest import Digest, FramedHash
+from lamina.digest import Digest, FramedHash, digest_of
 from lamina.engine.decision import keyed
 from lamina.engine.inputs import Inputs, Read, joined, reads
 from lamina.engine.job import Job
@@ -51,7 +51,9 @@ def _stage_key(stage: Stage, job: Job, reading: Reading, keys: Mapping[int, Dige
     for step in stage.steps:
         if not isinstance(step.op, MetaOp):
             inputs = joined([_input(read, stage, step, job, reading, keys) for read in reads(step.op)])
-            key = keyed(step, key, None, stage.platform, inputs, job.request).key.digest
+            wanted = keyed(step, key, None, stage.platform, inputs, job.request)
+            # The key of a linked copy has nothing in it of what it stands on; the image has.
+            key = digest_of(f"{key} {wanted.key.digest}".encode()) if wanted.linked else wanted.key.digest
     return key
 
 

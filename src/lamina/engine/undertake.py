@@ -21,6 +21,7 @@ from lamina.engine.reading import Outside
 from lamina.engine.reuse import earlier_layer
 from lamina.engine.world import Tools
 from lamina.events import Vertex
+from lamina.keys.compute import times_part
 from lamina.keys.record import CacheRecord
 from lamina.keys.schema import PARENT
 from lamina.plan.steps import CopyOp, RunOp, Step, WorkdirOp
@@ -125,6 +126,12 @@ class Undertaking(Struct, frozen=True):
             return None  # a store that has no earlier layer would give another image
         return self.job.world.snapshots.adopt(self.parent, before.diff_id)
 
+    def _keeps_times(self) -> bool:
+        """Whether files that an observed copy takes over keep the times of its earlier layer. In a reproducible build
+        only those of another such layer, whose times are no older than its limit."""
+        request, before = self.job.request, self.nearest
+        return request.observe and before is not None and set(times_part(request.times)) <= set(before.key.parts)
+
     def _act_observed(self, tools: Tools, work: Workspace, outside: Outside, vertex: Vertex) -> Seen:
         with observed(self.job.world, self.below, work) as observing:
             try:
@@ -145,7 +152,7 @@ class Undertaking(Struct, frozen=True):
                     outside,
                     tools,
                     work,
-                    earlier_layer(op, self.nearest, self.job.world, times=self.job.request.observe),
+                    earlier_layer(op, self.nearest, self.job.world, times=self._keeps_times()),
                 )
             case WorkdirOp() as op:
                 execute.workdir(op, tools, work)

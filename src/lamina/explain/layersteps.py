@@ -35,7 +35,7 @@ class Layer(Struct, frozen=True):
 def layers_of(config: ImageConfig, story: Story | None, compressed: Sequence[int | None] = ()) -> tuple[Layer, ...]:
     """The layers of an image, lowest first. `compressed` are the sizes of their blobs, as far as they are known."""
     diff_ids = config.rootfs.diff_ids
-    texts = [instruction(entry.created_by) for entry in config.history if not entry.empty_layer]
+    texts = [instruction(entry.created_by or entry.comment) for entry in config.history if not entry.empty_layer]
     texts = [*texts, *[""] * len(diff_ids)][: len(diff_ids)]
     sizes = [*compressed, *[None] * len(diff_ids)][: len(diff_ids)]
     steps = _steps(story) if story is not None else ()

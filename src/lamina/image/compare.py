@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
 
 from lamina.diagnostics import BuildFailure
+from lamina.image.latest import latest_of
 from lamina.image.layerwalk import LayerEntry, LayerWalk
 from lamina.image.xattrs import Namespace
 from lamina.keys.lines import is_text
 
-DifferenceKind = Literal["content", "mode", "owner", "type", "target", "added", "removed", "xattrs"]
+DifferenceKind = Literal["content", "mode", "owner", "type", "target", "added", "removed", "xattrs", "time"]
 
 _CHUNK = 1 << 20
 _HEAD = 8000
@@ -25,8 +27,8 @@ _HEAD = 8000
 
 class Difference(Struct, frozen=True, omit_defaults=True):
     """The first thing that differs at one path (absolute, in the root). `before` and `after` are what differs, ready to
-    show. For different contents: `offset` is that of the first byte that differs, `line` its line (from 1) if both are
-    text, and `magic` the first bytes of the file."""
+    show; `time` is what `first_time` finds. For different contents: `offset` is that of the first byte that differs,
+    `line` its line (from 1) if both are text, and `magic` the first bytes of the file."""
 
     path: str
     kind: DifferenceKind
@@ -44,6 +46,23 @@ def compare(before: Path, after: Path, namespace: Namespace = "trusted") -> Iter
             yield from _merged(old, new)
     except OSError as error:
         raise BuildFailure("image-layer-unreadable", "cannot read a layer", cause=str(error)) from error
+
+
+def first_time(before: Path, after: Path, namespace: Namespace = "trusted") -> Difference | None:
+    """The first path of two layers, the same otherwise, that has another time in their tars."""
+    latest = [latest_of(layer, namespace) for layer in (before, after)]
+    for parent, folders, files in os.walk(before):
+        folders.sort()
+        for name in sorted((*folders, *files)):
+            path = Path(parent, name).relative_to(before)
+            times = [
+                min(int(os.lstat(layer / path).st_mtime), limit)
+                for layer, limit in zip((before, after), latest, strict=True)
+            ]
+            if times[0] != times[1]:
+                old, new = (datetime.fromtimestamp(time, UTC).isoformat(" ") for time in times)
+                return Difference(f"/{_shown(os.fsencode(path))}", "time", old, new)
+    return None
 
 
 def _merged(old: LayerWalk, new: LayerWalk) -> Iterator[Difference]:

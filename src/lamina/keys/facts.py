@@ -53,7 +53,11 @@ def compare_trees(
     alone is told. Empty exactly if the digests are equal.
     """
     changes: list[FileChange] = []
-    left = right = 0
+    # Nearly all is the same, as a rule: passed over by comparing whole records, up to where the first differ.
+    left = right = next(
+        (number for number, (old, new) in enumerate(zip(before, after, strict=False)) if old != new),
+        min(len(before), len(after)),
+    )
     while left < len(before) and right < len(after):
         old, new = before[left], after[right]
         if old.path == new.path:

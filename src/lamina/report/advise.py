@@ -29,6 +29,11 @@ def lines(advice: Advice, notes: Sequence[str], proof: Proof | None, applied: bo
     told = [f"{_count(count, 'commit')} from {first} to {last}, replayed without building", ""]
     told += ["The order as it is", *_steps(before.replay, before.scene.book), ""]
     told += [f"  Altogether {duration(before.replay.seconds)} of rebuilding.{_basis(before.replay, before.scene.book)}"]
+    changed = _changed(advice)
+    if changed:
+        as_it_was = f" With the one that each had it was {duration(advice.as_it_was)}." if advice.as_it_was else ""
+        times = f"{_count(changed, 'commit')} changed the Dockerfile, and all are replayed with the one of now."
+        told += [f"  {times}{as_it_was}"]
     if advice.blamed and before.replay.seconds > 0:
         told += ["", "What made steps run again", *_blamed(advice)]
     told += ["", *_order(advice)]
@@ -69,6 +74,7 @@ def document(advice: Advice, notes: Sequence[str], proof: Proof | None, applied:
         ],
         "before": _plain(advice.before.replay, advice.before.scene.book),
         "after": _plain(advice.after.replay, advice.after.scene.book),
+        "as_it_was": advice.as_it_was,
         "saved": advice.saved,
         "paths": advice.blamed,
         "moves": [{"what": move.what, "why": move.why, "risks": move.risks} for move in advice.after.moves],
@@ -101,6 +107,11 @@ def _plain(replay: Replay, book: CostBook) -> dict[str, Any]:
             for track in replay.tracks
         ],
     }
+
+
+def _changed(advice: Advice) -> int:
+    name = advice.case.sheet.name
+    return sum(any(change.path == name for change in commit.changes) for commit in advice.case.history.commits)
 
 
 def _steps(replay: Replay, book: CostBook) -> Iterator[str]:

@@ -20,7 +20,7 @@ _UNKNOWN = "  the step writes what depends on the clock, on chance or on the net
 class Finding(Struct, frozen=True):
     """What two builds came to: their images, and the seconds that each took. If they differ, `step` is the first whose
     layer does, None if none does; then `settings` are the fields of the configuration that do. `first` are the step's
-    first differences, of `total`; with none the files differ in nothing but times. `more` steps differ after it."""
+    first differences, of `total`. `more` steps differ after it."""
 
     images: tuple[Digest, Digest]
     seconds: tuple[float, float]
@@ -72,6 +72,6 @@ def finding_json(found: Finding) -> dict[str, object]:
 
 def _differences(first: Sequence[Difference], total: int) -> list[str]:
     if not first:
-        return ["  its files are the same but for times that are older than the image's"]
+        return []
     more = f", and {total - 1} more" if total > 1 else ""
     return [f"  {first[0].path} differs ({difference_phrase(first[0])}{more})", *(cure_lines(first[0]) or [_UNKNOWN])]

@@ -283,6 +283,15 @@ def test_a_copy_that_lands_on_another_stays_behind_it() -> None:
     assert body(advised(text, apart)) == ["WORKDIR /a", "COPY other ./", "RUN npm ci", "COPY src ./"]
 
 
+def test_who_makes_a_folder_stays_who_makes_it() -> None:
+    text = "FROM base\nCOPY --chown=1 src /data/\nCOPY package.json /data/x/\nRUN make\n"
+    assert not advised(text, LOCKS).better
+    assert body(advised(text.replace("--chown=1 ", ""), LOCKS))[0] == "COPY package.json /data/x/"
+    text = "FROM base\nCOPY --chown=1 src /data/\nRUN mkdir -p /data/x\nRUN apt-get install -y x\n"
+    assert not advised(text, {}).better
+    assert advised(text.replace("--chown=1 ", ""), {}).better
+
+
 def test_what_was_observed_counts_and_not_what_is_known() -> None:
     text = "FROM base\nWORKDIR /a\nCOPY . .\nRUN ./configure\n"
     key = ("RUN ./configure", "COPY . .")
@@ -400,3 +409,14 @@ def test_the_planted_order_is_found() -> None:
     losses = [_losses(seed) for seed in range(40)]
     assert all(after <= before for before, after, _ in losses)
     assert sum(after <= planted * 1.001 for _, after, planted in losses) >= 38
+
+
+def test_an_install_that_runs_in_any_order_could_keep_its_downloads() -> None:
+    text = (
+        "FROM base\nWORKDIR /a\nCOPY requirements.txt .\nRUN {}pip install -r requirements.txt\nUSER me\nRUN npm ci\n"
+    )
+    (found,) = advised(text.format(""), LOCKS, changing=("requirements.txt",)).mounts
+    assert (found.line, found.flags, found.commits) == (4, "--mount=type=cache,target=/root/.cache/pip", 10)
+    mounted = text.format("--mount=type=cache,target=/root/.cache ")
+    assert advised(mounted, LOCKS, changing=("requirements.txt",)).mounts == ()
+    assert advised(text.format(""), LOCKS, changing=("README",)).mounts == ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.histories import Tree, history_of, slowly
 from tests.support.planning import plan
@@ -65,6 +65,7 @@ def named(replay: Replay) -> list[set[str]]:
     return [{names[place] for place in ran} for ran in replay.ran()]
 
 
+@settings(deadline=None)
 @given(st.sampled_from(TEXTS), st.sampled_from(IGNORED), trees())
 def test_it_says_what_keys_say(text: str, ignored: tuple[str, ...], past: list[Tree]) -> None:
     rules = rules_of(ignored) if ignored else None
@@ -140,3 +141,15 @@ def test_an_argument_that_varies() -> None:
 def test_a_bad_pattern_is_the_dockerfiles_fault() -> None:
     with pytest.raises(BuildFailure):
         replayed(plan("FROM base\nCOPY [a .\n"), [{"a": "0"}, {"a": "1"}], None)
+
+
+def test_a_dockerfile_that_was_changed_itself() -> None:
+    past: list[Tree] = [{"a": str(number)} for number in range(6)]
+    selections = Selections(timeline(history_of(past), None), Numbers())
+    replayer = Replayer(selections)
+    bad, good = plan("FROM base\nCOPY . .\nRUN x\n"), plan("FROM base\nRUN x\nCOPY . .\n")
+    assert replayer.as_it_was([(0, bad)], lambda step: 1.0) == replayer.replay(bad, lambda step: 1.0).seconds == 10
+    # Commits 1 and 2 in the bad order; commit 3 runs both steps anew, and 4 and 5 the copy alone.
+    assert replayer.as_it_was([(0, bad), (3, good)], lambda step: 1.0) == 4 + 2 + 2
+    # The order that comes back finds what it had built, but not of these files.
+    assert replayer.as_it_was([(0, bad), (3, good), (5, bad)], lambda step: 1.0) == 4 + 2 + 1 + 2

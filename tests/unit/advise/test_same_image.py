@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.histories import Tree, history_of
 from tests.support.planning import plan
@@ -77,6 +77,7 @@ def landed(text: str) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
     return now, found
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(LINES), min_size=2, max_size=10),
     st.lists(st.sampled_from(CHANGING), min_size=1, max_size=6),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.planning import only_run, plan
 
@@ -24,6 +24,7 @@ LINES = (
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(LINES), max_size=12), st.sampled_from(("", "# syntax=x\n", "\ufeff")), st.booleans())
 def test_the_blocks_are_the_text(lines: list[str], begin: str, crlf: bool) -> None:
     text = begin + "FROM a\n" + "".join(lines)

@@ -14,6 +14,7 @@ from lamina.engine.request import BuildRequest, NotCached
 from lamina.engine.resolve import job_of
 from lamina.events import Reporter
 from lamina.keys.outcome import StageResult
+from lamina.oci.config import RuntimeConfig
 from lamina.oci.reference import parse_reference
 from lamina.plan.steps import PlanOptions
 from lamina.ports import RunSpec
@@ -104,3 +105,13 @@ def test_the_epoch_is_offered_and_its_value_in_no_key() -> None:
     world.build(text)
     assert world.runner.ran == ["one", "one"]
     assert "SOURCE_DATE_EPOCH" not in world.runner.specs["one"].env
+
+
+def test_what_a_linked_copy_stands_on_is_in_the_final_key() -> None:
+    world = lesson()
+    world.images.add("other", {"etc/os-release": b"other\n"}, RuntimeConfig(env=("PATH=/bin",)))
+    text = "FROM base\nCOPY --link f /x\nRUN last\n"
+    assert key(world, text) != key(world, text.replace("FROM base", "FROM other"))
+    world.build(text, tags=(parse_reference("one"),))
+    result = build(request(text.replace("FROM base", "FROM other"), reuse=True), world.world(), Reporter())
+    assert not result.reused
