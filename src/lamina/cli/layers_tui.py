@@ -114,7 +114,7 @@ class Explorer(App[None]):
     """An image's layers and files; `paths` is its inventory, `base` how many layers are the base image's."""
 
     CSS = """
-    #layers { width: 45%; border: round $primary; }
+    #layers { width: 45%; height: 100%; text-wrap: nowrap; text-overflow: ellipsis; border: round $primary; }
     #files { width: 1fr; border: round $primary; }
     #layers:focus, #files:focus { border: round $accent; }
     #word { display: none; }
@@ -210,8 +210,8 @@ class Explorer(App[None]):
     def _tell(self) -> None:
         shown, order = self._mark or "all", "size" if self._by_size else "name"
         found = self._survey
-        told = f"{size(found.size)}, of it {size(found.wasted)} not to be seen; efficiency {found.efficiency:.1%}"
-        status = f"{self._name}: {told} · showing {shown}, by {order} · + added  ~ changed  @ owner or mode  - removed"
+        told = f"{size(found.size)}, {size(found.wasted)} hidden"
+        status = f"{self._name}: {told} · showing {shown}, by {order} · + added  ~ changed  @ mode or owner  - removed"
         self.query_one("#status", Static).update(Content(status))
 
     def _options(self) -> list[Option]:

@@ -86,6 +86,11 @@ class ImageConfig(Struct, frozen=True, omit_defaults=True):
         return self.config or RuntimeConfig()
 
 
+# On import, which is one thread's: msgspec (0.22) crashes when two threads look at a type for the first time at once.
+for _described in (ImageConfig,):
+    msgspec.json.Decoder(_described)
+
+
 def decode_config(raw: bytes) -> ImageConfig:
     """Read a configuration. Raises ValueError with the place of the fault; null stands for absent, as in Go's JSON."""
     try:

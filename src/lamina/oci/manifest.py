@@ -32,6 +32,11 @@ class Index(Struct, frozen=True, omit_defaults=True, rename="camel"):
     annotations: dict[str, str] = field(default_factory=dict)
 
 
+# On import, which is one thread's: msgspec (0.22) crashes when two threads look at a type for the first time at once.
+for _described in (Manifest, Index):
+    msgspec.json.Decoder(_described)
+
+
 def decode_manifest(raw: bytes, media_type: str = "") -> Manifest | Index:
     """Read a manifest or an index, told apart by `mediaType`, by `media_type` (an HTTP header's), or by shape.
 

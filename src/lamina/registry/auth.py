@@ -163,9 +163,13 @@ def _acceptable(realm: str, endpoint: Endpoint) -> bool:
         return False
 
 
+#: Made on import, which is one thread's: msgspec (0.22) crashes when two look at a type for the first time at once.
+_TOKEN = msgspec.json.Decoder(_TokenAnswer, strict=False)
+
+
 def _read_token(body: bytes, started: float, endpoint: Endpoint, what: str) -> _Pass:
     try:
-        answer = msgspec.json.decode(body, type=_TokenAnswer, strict=False)
+        answer = _TOKEN.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise malformed(endpoint.host, what, "its token server did not answer with a token") from None
     token = answer.token or answer.access_token

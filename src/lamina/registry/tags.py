@@ -50,6 +50,10 @@ def near(session: Session, place: Endpoint, reference: Reference) -> tuple[str, 
     return tuple(difflib.get_close_matches(reference.tag, page, n=3, cutoff=0.5))
 
 
+#: Made on import, which is one thread's: msgspec (0.22) crashes when two look at a type for the first time at once.
+_PAGE = msgspec.json.Decoder(_Page)
+
+
 def _page(
     session: Session, place: Endpoint, reference: Reference, url: str, what: str, attempts: int | None = None
 ) -> tuple[tuple[str, ...], str | None]:
@@ -61,7 +65,7 @@ def _page(
             raise failure(place, what, answer)
         raw = answer.body(_MAX_PAGE_BYTES)
     try:
-        page = msgspec.json.decode(raw, type=_Page).tags or ()
+        page = _PAGE.decode(raw).tags or ()
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise malformed(place.host, what, "its list of tags is not one") from error
     following = _NEXT.search(answer.headers.get("Link", ""))

@@ -101,11 +101,15 @@ class BubblewrapRunner:
         return [*enter, "setpriv", f"--reuid={spec.user.uid}", f"--regid={spec.user.gid}", groups]
 
 
+#: Made on import, which is one thread's: msgspec (0.22) crashes when two look at a type for the first time at once.
+_STATUS = msgspec.json.Decoder(_Status)
+
+
 def _status(code: int, notes: bytes, last_words: str | None) -> int:
     """The step's exit status from the supervisor's and from bwrap's notes."""
     # A bwrap that was killed may have left its last line unfinished.
     for note in notes.split(b"\n")[:-1]:
-        status = msgspec.json.decode(note, type=_Status)
+        status = _STATUS.decode(note)
         if status.exit_code is not None:
             return status.exit_code
     if code < 0:

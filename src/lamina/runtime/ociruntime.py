@@ -18,6 +18,10 @@ class _LogEntry(msgspec.Struct):
     msg: str = ""
 
 
+#: Made on import, which is one thread's: msgspec (0.22) crashes when two look at a type for the first time at once.
+_LOG_ENTRY = msgspec.json.Decoder(_LogEntry)
+
+
 class OciRunner:
     """`ports.Runner` over a program with runc's command line."""
 
@@ -65,7 +69,7 @@ class OciRunner:
         if code == 0 or not log.exists():
             return
         for line in log.read_bytes().splitlines():
-            entry = msgspec.json.decode(line, type=_LogEntry)
+            entry = _LOG_ENTRY.decode(line)
             if entry.level in ("error", "fatal"):
                 raise BuildFailure(
                     "runtime-oci-failed", f"{Path(self._program).name} could not run the step", cause=entry.msg

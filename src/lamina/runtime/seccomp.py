@@ -62,9 +62,13 @@ class _Profile(msgspec.Struct):
     machines: dict[str, _Machine]
 
 
+#: Made on import, which is one thread's: msgspec (0.22) crashes when two look at a type for the first time at once.
+_PROFILE = msgspec.json.Decoder(_Profile)
+
+
 def oci_section() -> dict[str, Any]:
     """The profile as `linux.seccomp` of an OCI configuration (runtime-spec, config-linux.md)."""
-    profile = msgspec.json.decode((_FOLDER / "profile.json").read_bytes(), type=_Profile)
+    profile = _PROFILE.decode((_FOLDER / "profile.json").read_bytes())
     machine = profile.machines.get(platform.machine())
     names = " ".join((*profile.allow, *(machine.allow if machine else ()))).split()
     rules: list[dict[str, Any]] = [{"names": names, "action": "SCMP_ACT_ALLOW"}]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
 
 T = TypeVar("T")
+_guard = threading.Lock()
+_decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
 _PLAIN, _SURROGATES = b"\0", b"\1"
 
 
@@ -33,7 +36,8 @@ def decode(data: bytes, kind: type[T]) -> T:
     """The value that `encode` took. Raises ValueError if the bytes are damaged."""
     try:
         if data[:1] == _PLAIN:
-            return msgspec.msgpack.decode(memoryview(data)[1:], type=kind)
+            found: T = _decoder(kind).decode(memoryview(data)[1:])
+            return found
         if data[:1] == _SURROGATES:
             loose = msgspec.msgpack.decode(memoryview(data)[1:])
             plain = _map_strings(loose, lambda text: text.encode("latin-1").decode("utf-8", "surrogateescape"))
@@ -41,6 +45,15 @@ def decode(data: bytes, kind: type[T]) -> T:
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise ValueError(f"damaged: {error}") from error
     raise ValueError("damaged: no known encoding")
+
+
+def _decoder(kind: type[T]) -> msgspec.msgpack.Decoder[T]:
+    """One for each type, made by one thread at a time: msgspec (0.22) crashes when two make it look at a type for the
+    first time at once."""
+    with _guard:
+        if kind not in _decoders:
+            _decoders[kind] = msgspec.msgpack.Decoder(kind)
+        return _decoders[kind]
 
 
 def _map_strings(value: Any, change: Callable[[str], str]) -> Any:

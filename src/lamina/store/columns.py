@@ -34,10 +34,14 @@ def to_bytes(records: Sequence[FileRecord]) -> bytes:
     return msgspec.msgpack.encode(_to_columns(records))
 
 
+#: Made on import, which is one thread's: msgspec (0.22) crashes when two look at a type for the first time at once.
+_DECODER = msgspec.msgpack.Decoder(_Columns)
+
+
 def from_bytes(raw: bytes) -> tuple[FileRecord, ...]:
     """The records that `to_bytes` took. Raises ValueError if they cannot be."""
     try:
-        return _from_columns(msgspec.msgpack.decode(raw, type=_Columns))
+        return _from_columns(_DECODER.decode(raw))
     except (msgspec.MsgspecError, IndexError) as error:
         raise ValueError(f"damaged: {error}") from error
 

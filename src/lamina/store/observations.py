@@ -108,10 +108,14 @@ def to_bytes(observations: Observations) -> bytes:
     return msgspec.msgpack.encode([_to_columns(layer) for layer in observations.seen])
 
 
+#: Made on import, which is one thread's: msgspec (0.22) crashes when two look at a type for the first time at once.
+_DECODER = msgspec.msgpack.Decoder(list[_Columns])
+
+
 def from_bytes(raw: bytes) -> Observations:
     """What `to_bytes` took. Raises ValueError if the bytes cannot be from there."""
     try:
-        layers = msgspec.msgpack.decode(raw, type=list[_Columns])
+        layers = _DECODER.decode(raw)
         return Observations(tuple(_from_columns(layer) for layer in layers))
     except (msgspec.MsgspecError, IndexError) as error:
         raise ValueError(f"damaged: {error}") from error
