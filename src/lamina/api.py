@@ -182,6 +182,7 @@ def forecast(
     network: str = "default",
     hosts: Sequence[tuple[str, str]] = (),
     observe: bool | None = None,
+    cache_from: Sequence[str] = (),
     modes: Modes | None = None,
     source_date_epoch: int | Literal["auto"] | None = None,
     reproducible: bool | None = None,
@@ -196,7 +197,8 @@ def forecast(
 
     wish = (modes, source_date_epoch, reproducible)
     opened = _Opened(context, dockerfile, contexts or {}, build_args or {}, store_root(root), "auto", wish)
-    with _workplace(opened) as place:
+    caches = _shared_caches(cache_from, ()) if cache_from else None
+    with _workplace(opened) as place, ExitStack() as held:
         options = _plan_options(platform, build_args, target, allow)
         request = replace(
             _request(place, options),
@@ -208,6 +210,9 @@ def forecast(
             observe=place.located.configuration.observe if observe is None else observe,
         )
         world = place.shop.world(place.reader, place.named.readers, place.named.images)
+        if caches:
+            shared = held.enter_context(_opened_caches(caches, place.shop, reporter or Reporter()))
+            world = shared.attached(world)
         return engine.forecast(request, world, reporter or Reporter())
 
 

@@ -68,6 +68,18 @@ def test_what_it_says_at_the_end(fleet: Fleet, cache: str) -> None:
     assert "from the shared cache" in second.err
 
 
+def test_a_plan_says_what_the_cache_has_and_fetches_nothing(fleet: Fleet, cache: str) -> None:
+    fleet.machine().build(fleet.checkout(), "--cache-to", cache).ok()
+    machine, context = fleet.machine(), fleet.checkout()
+    assert machine.run("plan", context).code == 10
+    done = machine.run("plan", "--json", "--cache-from", cache, context).ok()
+    steps = [step for step in json.loads(done.out)["steps"] if step["how"]]
+    assert [step["origin"] for step in steps] == ["shared"] * STEPS
+    assert machine.run("plan", context).code == 10
+    changed = machine.run("plan", "--cache-from", cache, fleet.checkout(src_a="other\n"))
+    assert changed.code == 10 and "src/a is different" in changed.out
+
+
 def test_a_miss_on_a_fresh_machine_names_the_file(fleet: Fleet, cache: str) -> None:
     fleet.machine().build(fleet.checkout(), "--cache-to", cache).ok()
     done = fleet.machine().build(fleet.checkout(src_a="other\n"), "--cache-from", cache)

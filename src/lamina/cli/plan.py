@@ -31,6 +31,7 @@ def configure(parser: Parser) -> None:
     add("--pull", action="store_true", help="ask the registry again what the base images are")
     add("--network", default="default", choices=("default", "host", "none"), help="network of RUN steps")
     add("--add-host", action="append", default=[], metavar="NAME:ADDRESS", help="a name that RUN steps know")
+    add("--cache-from", action="append", default=[], metavar="type=T,…", help="a cache of other machines")
     add("--observe", action=argparse.BooleanOptionalAction, help="as for `lamina build`")
     add_reproducible(add)
     add("--budget", metavar="TIME", help=f"exit with {OVER_BUDGET} if it would take longer, such as 60s")
@@ -60,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         network=arguments.network,
         hosts=outside.hosts(arguments.add_host),
         observe=arguments.observe,
+        cache_from=arguments.cache_from,
         modes=arguments.modes,
         source_date_epoch=epoch(arguments.source_date_epoch),
         reproducible=arguments.reproducible,
