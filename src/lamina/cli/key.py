@@ -3,48 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
-from lamina.cli.options import Parser, add_reproducible, epoch, pairs
+from lamina.cli import planned
+from lamina.cli.options import Parser, pairs
 
 
 def configure(parser: Parser) -> None:
     parser.epilog = "`lamina build --reuse` takes the image that was built under this key before, if it is there."
-    add = parser.add_argument
-    add("context", nargs="?", default=".", metavar="CONTEXT", help="the build context, as for `lamina build`")
-    add("-f", "--file", metavar="FILE", help="the Dockerfile (default: CONTEXT/Dockerfile; - = stdin)")
-    add("--build-arg", action="append", default=[], metavar="NAME=VALUE", help="value of an ARG")
-    add("--target", default="", metavar="STAGE", help="the stage to build (default: the last)")
-    add("--platform", metavar="OS/ARCH", help="the platform to build for (default: this machine's)")
-    add("--label", action="append", default=[], metavar="NAME=VALUE", help="label of the image")
-    add("--build-context", action="append", default=[], metavar="NAME=WHERE", help="a named context")
-    add("--allow", action="append", default=[], metavar="ENTITLEMENT", help="security.insecure, network.host")
-    add("--pull", action="store_true", help="ask the registry again what the base images are")
-    add("--network", default="default", choices=("default", "host", "none"), help="network of RUN steps")
-    add("--add-host", action="append", default=[], metavar="NAME:ADDRESS", help="a name that RUN steps know")
-    add_reproducible(add)
+    planned.configure(parser)
+    parser.add_argument("--label", action="append", default=[], metavar="NAME=VALUE", help="label of the image")
 
 
 def run(arguments: argparse.Namespace) -> int:
     from lamina.api import key
-    from lamina.cli import outside
 
-    found = key(
-        arguments.context,
-        dockerfile=sys.stdin.buffer.read() if arguments.file == "-" and arguments.context != "-" else arguments.file,
-        build_args=pairs(arguments.build_arg, "--build-arg", from_environment=True),
-        target=arguments.target,
-        platform=arguments.platform,
-        labels=pairs(arguments.label, "--label"),
-        contexts=pairs(arguments.build_context, "--build-context"),
-        allow=arguments.allow,
-        pull=arguments.pull,
-        network=arguments.network,
-        hosts=outside.hosts(arguments.add_host),
-        modes=arguments.modes,
-        source_date_epoch=epoch(arguments.source_date_epoch),
-        reproducible=arguments.reproducible,
-        root=arguments.root,
-    )
-    print(found)
+    print(key(labels=pairs(arguments.label, "--label"), **planned.fields(arguments)))
     return 0

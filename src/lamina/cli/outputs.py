@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import csv
-import os
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -17,6 +14,7 @@ from lamina.cli.annotations import Annotations
 from lamina.cli.layersource import layers_of
 from lamina.cli.options import reference
 from lamina.cli.wire import Workshop
+from lamina.cli.written import written
 from lamina.diagnostics import BuildFailure
 from lamina.digest import DiffID, Digest
 from lamina.events import Reporter
@@ -224,7 +222,7 @@ def _to_archive(
     if not output.as_tar:
         write(DirectorySink(Path(output.dest)), named, shipper)
     else:
-        with _opened(output.dest) as stream:
+        with written(output.dest, "an archive") as stream:
             sink = TarSink(stream.write)
             write(sink, named, shipper)
             sink.close()
@@ -239,7 +237,7 @@ def _to_tar(shop: Workshop, folders: Mapping[Digest, str], dest: str) -> None:
             "usage-output", "one tar cannot hold the files of several platforms unsplit", hint="drop platform-split"
         )
     stacks = {folder: layers_of(shop, image) for image, folder in folders.items()}
-    with _opened(dest) as stream:
+    with written(dest, "an archive") as stream:
         flatten_several_to_tar(stacks, stream.write, shop.rung.xattr)
 
 
@@ -248,29 +246,6 @@ def _to_directory(shop: Workshop, image: Digest, dest: Path) -> None:
 
     layers, rung = layers_of(shop, image), shop.rung
     flatten_to_directory(layers, dest, rung.xattr, keep_owners=rung.name == "root")
-
-
-@contextmanager
-def _opened(dest: str) -> Iterator[BinaryIO]:
-    """A file that appears under its name when it is whole; `-` is standard output."""
-    if dest == "-":
-        if sys.stdout.isatty():
-            raise BuildFailure(
-                "usage-output", "refusing to write an archive to a terminal", hint="redirect it: > file.tar"
-            )
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    path = Path(dest)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with draft.open("wb") as stream:
-            yield stream
-        draft.replace(path)
-    except OSError as error:
-        raise BuildFailure("image-output-failed", f"cannot write {dest}", cause=error.strerror) from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _compression(text: str, values: Mapping[str, str]) -> tuple[str, int | None]:

@@ -8,7 +8,8 @@ import re
 import shutil
 import sys
 
-from lamina.cli.options import Parser, add_reproducible, epoch, pairs
+from lamina.cli import planned
+from lamina.cli.options import Parser
 from lamina.diagnostics import BuildFailure
 
 #: What the exit status says: something would run; and it would take longer than --budget.
@@ -18,29 +19,18 @@ _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def configure(parser: Parser) -> None:
+    planned.configure(parser)
     add = parser.add_argument
-    add("context", nargs="?", default=".", metavar="CONTEXT", help="the build context, as for `lamina build`")
-    add("-f", "--file", metavar="FILE", help="the Dockerfile (default: CONTEXT/Dockerfile; - = stdin)")
-    add("--build-arg", action="append", default=[], metavar="NAME=VALUE", help="value of an ARG")
-    add("--target", default="", metavar="STAGE", help="the stage to build (default: the last)")
-    add("--platform", metavar="OS/ARCH", help="the platform to build for (default: this machine's)")
-    add("--build-context", action="append", default=[], metavar="NAME=WHERE", help="a named context")
-    add("--allow", action="append", default=[], metavar="ENTITLEMENT", help="security.insecure, network.host")
     add("--no-cache", action="store_true", help="as if every step ran anew")
     add("--no-cache-filter", action="append", default=[], metavar="STAGE", help="as if a stage ran anew")
-    add("--pull", action="store_true", help="ask the registry again what the base images are")
-    add("--network", default="default", choices=("default", "host", "none"), help="network of RUN steps")
-    add("--add-host", action="append", default=[], metavar="NAME:ADDRESS", help="a name that RUN steps know")
     add("--cache-from", action="append", default=[], metavar="type=T,…", help="a cache of other machines")
     add("--observe", action=argparse.BooleanOptionalAction, help="as for `lamina build`")
-    add_reproducible(add)
     add("--budget", metavar="TIME", help=f"exit with {OVER_BUDGET} if it would take longer, such as 60s")
     add("--json", action="store_true", help="print the plan as JSON (docs/formats/plan.md)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     from lamina.api import forecast
-    from lamina.cli import outside
     from lamina.explain.story import tell
     from lamina.explain.table import rows, summary
     from lamina.report.jsontext import json_page
@@ -48,24 +38,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     budget = _budget(arguments.budget)
     found = forecast(
-        arguments.context,
-        dockerfile=sys.stdin.buffer.read() if arguments.file == "-" and arguments.context != "-" else arguments.file,
-        build_args=pairs(arguments.build_arg, "--build-arg", from_environment=True),
-        target=arguments.target,
-        platform=arguments.platform,
-        contexts=pairs(arguments.build_context, "--build-context"),
-        allow=arguments.allow,
         no_cache=arguments.no_cache,
         no_cache_stages=arguments.no_cache_filter,
-        pull=arguments.pull,
-        network=arguments.network,
-        hosts=outside.hosts(arguments.add_host),
         observe=arguments.observe,
         cache_from=arguments.cache_from,
-        modes=arguments.modes,
-        source_date_epoch=epoch(arguments.source_date_epoch),
-        reproducible=arguments.reproducible,
-        root=arguments.root,
+        **planned.fields(arguments),
     )
     story = tell(found.stages)
     table, counted = rows(story), summary(story)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +15,7 @@ from msgspec.structs import replace
 from lamina.cli import chosen
 from lamina.cli.options import Parser, store_root
 from lamina.cli.wire import Workshop, workshop
+from lamina.cli.written import written
 from lamina.diagnostics import BuildFailure
 
 _WHAT = (
@@ -67,7 +67,7 @@ def _export(shop: Workshop, arguments: argparse.Namespace) -> int:
     now = time.time()
     who = arguments.name or f"the export of {time.strftime('%Y-%m-%d %H:%M', time.gmtime(now))} UTC"
     header = Header(who[:_LONGEST_NAME], now, SCHEMA, __version__)
-    with _opened(arguments.output) as stream:
+    with written(arguments.output, "records") as stream:
         lists = write(stream, header, tuple(builds.values()), shop.store.facts.get)
     told = ", ".join(builds)
     print(f"exported {told} with {lists} list{'s' if lists != 1 else ''} of files", file=sys.stderr)
@@ -91,30 +91,6 @@ def _import(shop: Workshop, file: str) -> int:
         name = visible(project_name(one.build.project))
         print(f"imported {one.build.id} of {name} from {visible(origin)}: `lamina explain --against {one.build.id}`")
     return 0
-
-
-@contextmanager
-def _opened(dest: str) -> Iterator[BinaryIO]:
-    """A file that appears under its name when it is whole; `-` is standard output."""
-    if dest == "-":
-        if sys.stdout.isatty():
-            raise BuildFailure(
-                "usage-output", "refusing to write records to a terminal", hint="-o FILE, or redirect it: > file"
-            )
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    path = Path(dest)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with draft.open("wb") as stream:
-            yield stream
-        draft.replace(path)
-    except OSError as error:
-        raise BuildFailure("usage-output", f"{dest} cannot be written", cause=error.strerror) from None
-    finally:
-        with suppress(OSError):
-            draft.unlink()
 
 
 @contextmanager

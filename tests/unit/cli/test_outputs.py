@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from lamina.cli.annotations import Annotations
-from lamina.cli.outputs import Output, _opened, parse_output
+from lamina.cli.outputs import Output, parse_output
+from lamina.cli.written import written
 from lamina.diagnostics import BuildFailure
 
 
@@ -77,7 +78,7 @@ def test_what_is_refused(text: str, told: str) -> None:
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     path.write_bytes(b"old")
-    with _opened(str(path)) as stream:
+    with written(str(path, "an archive")) as stream:
         stream.write(b"new")
         assert path.read_bytes() == b"old"
     assert path.read_bytes() == b"new"
@@ -87,7 +88,7 @@ def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
 def test_a_failed_output_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     path.write_bytes(b"old")
-    with pytest.raises(ZeroDivisionError), _opened(str(path)) as stream:
+    with pytest.raises(ZeroDivisionError)(str(path)) as stream:
         stream.write(b"half")
         raise ZeroDivisionError
     assert path.read_bytes() == b"old"
@@ -95,7 +96,7 @@ def test_a_failed_output_leaves_what_was_there(tmp_path: Path) -> None:
 
 
 def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(BuildFailure) as caught, _opened(str(tmp_path / "missing" / "a.tar")):
+    with pytest.raises(BuildFailure) as caught, written(str(tmp_path / "missing" / "a.tar"), "an archive"):
         raise AssertionError("it was opened")
     assert caught.value.diagnostic.reference == "image-output-failed"
     assert caught.value.diagnostic.cause == "No such file or directory"
