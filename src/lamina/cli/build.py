@@ -71,9 +71,8 @@ def configure(parser: Parser) -> None:
     many("--annotation", metavar="[index:]NAME=VALUE", help="annotation of the manifest (or the index) in an output")
     many("-o", "--output", metavar="type=T,dest=PATH", help="also write it: registry, image, oci, docker, tar, local")
     pushed = "push the image under its names: short for -o type=image,push=true"
-    add(
-        "--push", nargs="?", const="true", default="false", choices=("true", "false"), metavar="true|false", help=pushed
-    )
+    add("--push", "--push=true", action="store_true", help=pushed)
+    add("--push=false", action="store_false", dest="push", help=argparse.SUPPRESS)
     add("--iidfile", metavar="FILE", help="write the image ID to a file")
     add("--metadata-file", metavar="FILE", help="write facts about the build to a file, as JSON")
     add("--load", action="store_true", help=argparse.SUPPRESS)  # the store is where images go anyway
@@ -159,7 +158,7 @@ def run(arguments: argparse.Namespace) -> int:
             max_size=_limit(arguments.max_size),
             cache_from=arguments.cache_from,
             cache_to=arguments.cache_to,
-            outputs=[*arguments.output, *(["type=image,push=true"] if arguments.push == "true" else [])],
+            outputs=[*arguments.output, *(["type=image,push=true"] if arguments.push else [])],
             root=arguments.root,
             reporter=reporter,
             after=memory.note if memory is not None else None,

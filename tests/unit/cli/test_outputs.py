@@ -78,7 +78,7 @@ def test_what_is_refused(text: str, told: str) -> None:
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     path.write_bytes(b"old")
-    with written(str(path, "an archive")) as stream:
+    with written(str(path), "an archive") as stream:
         stream.write(b"new")
         assert path.read_bytes() == b"old"
     assert path.read_bytes() == b"new"
@@ -88,7 +88,7 @@ def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
 def test_a_failed_output_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     path.write_bytes(b"old")
-    with pytest.raises(ZeroDivisionError)(str(path)) as stream:
+    with pytest.raises(ZeroDivisionError), written(str(path), "an archive") as stream:
         stream.write(b"half")
         raise ZeroDivisionError
     assert path.read_bytes() == b"old"
