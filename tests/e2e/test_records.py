@@ -104,6 +104,6 @@ def test_import_twice_damage_and_other_versions(lamina: Command, laptop: Command
         done = laptop.run("records", "import", "-", stdin=wrong)
         assert (done.code, f"[{reference}]" in done.err) == (7, True), done.err
     assert laptop.run("records", "import", tmp_path / "nowhere").code == 2
-    assert lamina.run("records", "export", "-o", tmp_path / "no" / "where").code == 2
+    assert lamina.run("records", "export", "-o", tmp_path / "no" / "where").code == 9
     assert lamina.run("records", "export", "nothing-like-this").code == 7
     lamina.verify()

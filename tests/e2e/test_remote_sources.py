@@ -138,7 +138,7 @@ def test_a_checksum_saves_the_request_and_a_wrong_one_keeps_nothing(lamina: Comm
 
 def test_what_is_not_there_and_what_is_for_a_moment(lamina: Command, tmp_path: Path, web: Web) -> None:
     done = lamina.run("build", project(tmp_path / "p", f"FROM busybox\nADD {web.url('/none?token=hidden')} /f\n"))
-    assert (done.code, web.statuses()) == (10, [404])
+    assert (done.code, web.statuses()) == (12, [404])
     assert "fetch-not-found" in done.err and "404" in done.err
     web.files["/file"], web.broken = b"x", 1
     lamina.build(project(tmp_path / "q", f"FROM busybox\nADD {web.url('/file')} /f\n")).ok()
@@ -199,7 +199,7 @@ def test_a_repository_is_added_by_commit(lamina: Command, tmp_path: Path, reposi
     assert lamina.run("run", "x", "cat", "/all/sub/f").out == "one\n"
     for ref, reference in ((f"{url}#gone", "fetch-git-ref"), (f"{url}#main:none", "fetch-git-subdir")):
         done = lamina.run("build", write(folder, {"Dockerfile": f"FROM busybox\nADD {ref} /x\n"}))
-        assert (done.code, reference in done.err) == (10, True), done.err
+        assert (done.code, reference in done.err) == (12, True), done.err
     wrong = write(folder, {"Dockerfile": f"FROM busybox\nADD --checksum={first} {url} /x\n"})
     assert "fetch-checksum-mismatch" in lamina.run("build", wrong).err
 

@@ -173,7 +173,8 @@ class _Foresight:
                 self.chain = record.result
                 return True
         before = decision.nearest
-        if before is None or before.diff_id is None or isinstance(step.op, CopyOp):
+        changes = isinstance(step.op, CopyOp) and not _shows_nowhere(decision, self._wanted)
+        if before is None or before.diff_id is None or changes:
             self.known = False
         else:
             self.chain = chain_id(self.chain, before.diff_id)
@@ -239,6 +240,18 @@ class _Foresight:
     def _unknown_sources(self, step: Step) -> tuple[str, ...]:
         stages = [self._walks[origin.index] for origin in origins(step.op) if isinstance(origin, StageRef)]
         return tuple(walk.stage.label for walk in stages if not walk.certain)
+
+
+def _shows_nowhere(miss: Miss, wanted: Keyed) -> bool:
+    """Whether all that changed is the mode of directories whose contents are copied: that is in the key, and in no
+    layer, because the destination keeps its own."""
+    bases = {one.base for facts in wanted.inputs.sources for one in facts.selections if one.is_dir} | {"."}
+    own = [cause for cause in miss.causes if cause.kind != "parent"]
+    return bool(own) and all(
+        cause.total == len(cause.files) > 0
+        and all(change.kind == "mode" and change.path in bases for change in cause.files)
+        for cause in own
+    )
 
 
 def _named(read: Read, plan: Plan) -> str:
