@@ -6,12 +6,14 @@ It makes no network and touches no firewall rules, so containers run with `--net
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,14 @@ class Docker:
 @contextmanager
 def running_docker(folder: Path) -> Iterator[Docker]:
     """Start a daemon whose files lie below `folder`; it ends with the block, and its mounts with it."""
-    # A socket's path must be short, so the socket is not below pytest's folders.
-    socket = Path(f"/run/lamina-test-docker-{folder.stat().st_ino}.sock")
+    # A socket's path must be short, so neither the daemon's nor containerd's is below pytest's folders.
+    run = Path(mkdtemp(prefix="lamina-docker-", dir="/tmp"))
+    socket = run / "docker.sock"
     log = folder / "docker.log"
     command = [
         "/usr/sbin/dockerd",
         *("--iptables=false", "--bridge=none", "--storage-driver=vfs", "-H", f"unix://{socket}"),
-        *("--data-root", str(folder / "data"), "--exec-root", str(folder / "exec")),
+        *("--data-root", str(folder / "data"), "--exec-root", str(run / "exec")),
         *("--pidfile", str(folder / "docker.pid")),
     ]
     with log.open("wb") as output:
@@ -79,7 +82,7 @@ def running_docker(folder: Path) -> Iterator[Docker]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        socket.unlink(missing_ok=True)
+        shutil.rmtree(run, ignore_errors=True)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], socket: Path, log: Path) -> None:
