@@ -14,6 +14,7 @@ from lamina.engine.request import BuildRequest
 from lamina.engine.world import World
 from lamina.keys.compute import copy_key, is_linked, over, run_key, workdir_key
 from lamina.keys.decide import Decision, Hit, Miss, MissCause, explain_miss
+from lamina.keys.facts import telling
 from lamina.keys.record import CacheKey, CacheRecord
 from lamina.keys.schema import BASE, PARENT
 from lamina.oci.platform import Platform
@@ -141,11 +142,12 @@ def _has(record: CacheRecord, key: CacheKey | None) -> bool:
 
 
 def _is_strange(miss: Miss, wanted: Keyed, project: str) -> bool:
-    """Whether most of the files are others than those of the other project's step that a miss was compared with."""
+    """Whether most of the files are others than those of the other project's step that a miss was compared with. Two
+    checkouts of the same files may differ in all modes, and in the version control's own files."""
     if miss.nearest is None or miss.nearest.project == project:
         return False
     known = sum(len(records) for records in wanted.inputs.records.values())
-    return any(cause.total * 2 > known and not cause.sole for cause in miss.causes if cause.files)
+    return any(telling(cause.files, cause.total) * 2 > known for cause in miss.causes if cause.files)
 
 
 def _founded(job: Job, cause: MissCause) -> MissCause:

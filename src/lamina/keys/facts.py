@@ -18,6 +18,7 @@ Sole = Literal["", "mode", "owner", "line-ends", "git"]
 TOLD = 20
 
 _ORDER = get_args(ChangeKind)
+_WHAT: tuple[ChangeKind, ...] = ("content", "added", "removed", "type", "target")
 _HARMLESS: tuple[Sole, ...] = ("mode", "owner", "line-ends")
 
 
@@ -82,6 +83,13 @@ def summed(changes: Sequence[FileChange]) -> Comparison:
     return Comparison(tuple(told[:TOLD]), len(changes), _sole(changes))
 
 
+def telling(told: Sequence[FileChange], total: int) -> int:
+    """How many of `total` changes, of which `told` are kept, change what files there are and what is in them, those of
+    the version control aside. Such changes are told first, so where none but they are told, all may be such."""
+    count = sum(change.kind in _WHAT and not _is_git(change.path) for change in told)
+    return total if count == TOLD else count
+
+
 def _sole(changes: Sequence[FileChange]) -> Sole:
     kinds = {change.kind for change in changes}
     if changes and all(_is_git(change.path) for change in changes):
@@ -94,7 +102,7 @@ def _sole(changes: Sequence[FileChange]) -> Sole:
 
 
 def _is_git(path: str) -> bool:
-    return path == ".git" or path.startswith(".git/") or "/.git/" in path
+    return "/.git/" in f"/{path}/"
 
 
 def _differences(old: FileRecord, new: FileRecord, owners: bool) -> Iterator[FileChange]:

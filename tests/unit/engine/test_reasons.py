@@ -101,6 +101,10 @@ def test_another_checkout_of_the_same_files_is_compared_with() -> None:
     modes = replace(world, context=MemoryContext(files, modes={"src/3": 0o664}))
     told = cause(modes.build(TEXT, project="another"), 1)
     assert (told.kind, told.sole, told.total) == ("changed", "mode", 1)
+    git = {"src/.git/index": 0o664, **dict.fromkeys(files, 436)}
+    cloned = MemoryContext({**files, "src/.git/index": b"2", "src/.git/logs": b"2"}, modes=git)
+    told = cause(replace(world, context=cloned).build(TEXT, project="a clone"), 1)
+    assert told.kind == "changed" and told.files[0].kind == "mode"
     strange = replace(world, context=MemoryContext(dict.fromkeys(files, b"2")))
     assert cause(strange.build(TEXT, project="stranger"), 1).kind == "first_build"
 
