@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -90,6 +89,8 @@ def parse_output(text: str) -> Output:
     """
     if "=" not in text:
         return Output("tar", "-") if text == "-" else Output("local", text)
+    import csv  # here, because most builds have no output but the store
+
     fields = next(csv.reader([text], strict=False), [])
     values = dict(part.partition("=")[::2] for part in fields)
     kind, annotations = values.get("type", "local"), Annotations({}, {})

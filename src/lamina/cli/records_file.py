@@ -177,7 +177,7 @@ def _decoded(stream: BinaryIO) -> Iterator[Item]:
                 if length > ITEM or total > TOTAL:
                     raise damaged("it is larger than any that lamina writes")
                 data = _exactly(unpacked, length)
-                item: Item = decode(data, Item)  # type: ignore[arg-type]
+                item: Item = decode(data, Item)  # type: ignore[arg-type] — a union is no type[T], and msgspec takes it
                 if isinstance(item, End) and item.digest != "sha256:" + state.hexdigest():
                     raise damaged("it is not what was written")
                 state.update(head + data)

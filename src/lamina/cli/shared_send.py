@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import BinaryIO
 
 from msgspec import Struct
@@ -195,7 +196,7 @@ class Sender:
             data = self._packed_files(part.files) if part.files is not None else None
             if part.files is not None and data is not None:
                 files[part.files] = blob = Descriptor(shared_entry.FILES_TYPE, digest_of(data), len(data))
-                self._send(target, blob, lambda data=data: io.BytesIO(data))  # type: ignore[misc]
+                self._send(target, blob, partial(io.BytesIO, data))
         return Entry(shared_entry.FORMAT, record, layer, files, to.writer, time.time())
 
     def _send(

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from lamina.diagnostics import BuildFailure
 from lamina.image.inventory_reading import Entry, Folder, Listing, Roots
 from lamina.image.xattrs import Namespace
-from lamina.oci.changes import Change, PathChanges
+from lamina.oci.changes import Change, ChangeKind, PathChanges
 
 
 class _Cut(NamedTuple):
@@ -103,5 +103,5 @@ def _changes(frame: _Frame, name: str, entries: list[Entry], seen: set[tuple[int
         visible = entry
 
 
-def _change(layer: int, change: str, entry: Entry, size: int, was: int = 0, swept: bool = False) -> Change:
-    return Change(layer, change, entry.kind, size, was, entry.mode, entry.owner, entry.inode, swept)  # type: ignore[arg-type]
+def _change(layer: int, change: ChangeKind, entry: Entry, size: int, was: int = 0, swept: bool = False) -> Change:
+    return Change(layer, change, entry.kind, size, was, entry.mode, entry.owner, entry.inode, swept)

@@ -26,6 +26,9 @@ class Choice(Struct, frozen=True):
     enable: frozenset[str] = frozenset()
 
 
+_ALL = Choice()
+
+
 class Checked(Struct, frozen=True):
     """The findings in the file's order. `strict` if the file says that warnings are errors (`error=true`)."""
 
@@ -33,7 +36,7 @@ class Checked(Struct, frozen=True):
     strict: bool
 
 
-def check(subject: Subject, rules: Iterable[Rule], choice: Choice = Choice()) -> Checked:  # noqa: B008
+def check(subject: Subject, rules: Iterable[Rule], choice: Choice = _ALL) -> Checked:
     """Run the rules. Raises BuildFailure `dockerfile-bad-check` for a check directive that cannot be read."""
     options = options_of(subject.dockerfile)
     table = tuple(rules)

@@ -62,7 +62,7 @@ class Server:
             if code not in _ORDINARY:
                 self.lost = self.lost or f"a layer could not be read: {error.strerror}"
             return protocol.refusal(unique, code)
-        except Exception as error:
+        except Exception as error:  # whatever it is, a look that is not known must lose the watch, never pass
             self.lost = self.lost or f"request {opcode}: {error!r}"
             return protocol.refusal(unique, errno.EIO)
 
