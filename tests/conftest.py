@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.support.base_images import busybox_rootfs
 from tests.support.command import Command
+from tests.support.runner_bench import USER, environment, ordinary_user, wait_for
+
+_AS_USER = Path(__file__).parent / "support" / "as_user.py"
 
 # A shell that starts the tests in the background makes them ignore SIGINT, and so all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -34,3 +42,31 @@ def lamina(tmp_path: Path, busybox_store: Path) -> Command:
     root = tmp_path / "store"
     subprocess.run(["cp", "-a", busybox_store, root], check=True)
     return Command(root)
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder of the ordinary user: pytest's own are closed to others."""
+    user = ordinary_user()
+    folder = Path(tempfile.mkdtemp(prefix="lamina-user-", dir="/tmp"))
+    os.chown(folder, user.pw_uid, user.pw_gid)
+    try:
+        yield folder
+    finally:
+        wait_for(lambda: _removed(folder))
+
+
+def _removed(folder: Path) -> bool:
+    """Try to delete: the process that syncs a store after a build may still write there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
+
+
+@pytest.fixture
+def rootless(place: Path, busybox_tar: Path) -> Command:
+    """The command as that user, with a store of theirs that holds `busybox`."""
+    env = {"HOME": str(place), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": environment()["PYTHONPATH"]}
+    lamina = Command(place / "store", (sys.executable, str(_AS_USER), USER), env)
+    with busybox_tar.open("rb") as tar:
+        lamina.run("import", "-", "busybox", "--env", "PATH=/bin", "--cmd", '["sh"]', stdin=tar.read()).ok()
+    return lamina

@@ -7,17 +7,13 @@ import os
 import pty
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.command import Command, project, write
 from tests.support.registry_server import running_registry
-from tests.support.runner_bench import USER, environment, give, ordinary_user, wait_for
-
-AS_USER = Path(__file__).parents[1] / "support" / "as_user.py"
+from tests.support.runner_bench import give, ordinary_user
 
 TEXT = """FROM busybox AS deps
 RUN mkdir -p /var/lib/apt/lists && head -c 9000 /dev/zero > /var/lib/apt/lists/x
@@ -174,22 +170,7 @@ def test_without_textual_the_explorer_says_what_to_install(lamina: Command, tmp_
     assert b"pip install 'lamina[tui]'" in done.stderr
 
 
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A folder of the ordinary user: pytest's own are closed to others."""
-    user = ordinary_user()
-    folder = Path(tempfile.mkdtemp(prefix="lamina-user-", dir="/tmp"))
-    os.chown(folder, user.pw_uid, user.pw_gid)
-    try:
-        yield folder
-    finally:
-        wait_for(lambda: subprocess.run(["rm", "-rf", folder], check=False).returncode == 0 and not folder.exists())
-
-
-def test_an_ordinary_user_is_told_the_same(lamina: Command, place: Path, busybox_tar: Path) -> None:
-    env = {"HOME": str(place), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": environment()["PYTHONPATH"]}
-    rootless = Command(place / "store", (sys.executable, str(AS_USER), USER), env)
-    rootless.run("import", "-", "busybox", "--env", "PATH=/bin", stdin=busybox_tar.read_bytes()).ok()
+def test_an_ordinary_user_is_told_the_same(lamina: Command, place: Path, rootless: Command) -> None:
     context = project(place / "context", TEXT, FILES)
     user = ordinary_user()
     give(context, (user.pw_uid, user.pw_gid))

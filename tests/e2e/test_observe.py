@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import stat
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -416,24 +413,6 @@ def test_both_runtimes_observe(lamina: Command, tmp_path: Path, runtime: str) ->
         lamina.run("run", "--rm", "x", "cat", "/ff", "/names").ok().out
         == "other\n/app/Dockerfile /app/f /app/g /app/h\n"
     )
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A folder of the ordinary user: pytest's own are closed to others."""
-    user = ordinary_user()
-    folder = Path(tempfile.mkdtemp(prefix="lamina-user-", dir="/tmp"))
-    os.chown(folder, user.pw_uid, user.pw_gid)
-    try:
-        yield folder
-    finally:
-        wait_for(lambda: _removed(folder))
-
-
-def _removed(folder: Path) -> bool:
-    """Try to delete: the process that syncs a store after a build may still write there."""
-    shutil.rmtree(folder, ignore_errors=True)
-    return not folder.exists()
 
 
 @pytest.mark.parametrize("open_to_all", [True, False])

@@ -7,12 +7,12 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from tests.support.command import Command, write
-from tests.support.runner_bench import environment, give, ordinary_user, wait_for
+from tests.support.runner_bench import give, ordinary_user
 
 FIXED = 315_619_200
 
@@ -250,30 +250,6 @@ def test_repro_of_a_build_that_fails_says_so_once(lamina: Command, tmp_path: Pat
     assert lamina.run("repro", context).code == 3
     done = lamina.run("repro", "-", stdin=b"FROM busybox\n")
     assert (done.code, "standard input" in done.err) == (2, True)
-
-
-@pytest.fixture
-def rootless(busybox_tar: Path) -> Iterator[Command]:
-    """The command as an ordinary user, with a store of theirs that holds `busybox`."""
-    import sys
-    import tempfile
-
-    from tests.e2e.test_ordinary_user import AS_USER
-    from tests.support.runner_bench import USER
-
-    user = ordinary_user()
-    folder = Path(tempfile.mkdtemp(prefix="lamina-user-", dir="/tmp"))
-    os.chown(folder, user.pw_uid, user.pw_gid)
-    env = {"HOME": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": environment()["PYTHONPATH"]}
-    lamina = Command(folder / "store", (sys.executable, str(AS_USER), USER), env)
-    lamina.run("import", "-", "busybox", "--env", "PATH=/bin", "--cmd", '["sh"]', stdin=busybox_tar.read_bytes()).ok()
-    yield lamina
-
-    def removed() -> bool:
-        shutil.rmtree(folder, ignore_errors=True)
-        return not folder.exists()
-
-    wait_for(removed)
 
 
 def test_an_ordinary_user_builds_what_root_builds(lamina: Command, rootless: Command) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.test_ordinary_user import context_of, place, rootless  # noqa: F401
 from tests.support.command import Command
 from tests.support.registry_server import RegistryServer, running_registry
+from tests.support.user_context import context_of
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +19,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]
 
 def test_what_root_built_is_taken_and_gone_on_from(
     server: RegistryServer,
-    rootless: Command,  # noqa: F811
-    place: Path,  # noqa: F811
+    rootless: Command,
+    place: Path,
     lamina: Command,
 ) -> None:
     cache = f"type=registry,ref={server.host}/team/cache"
@@ -34,8 +34,8 @@ def test_what_root_built_is_taken_and_gone_on_from(
 
 def test_a_miss_after_the_threads_that_asked(
     server: RegistryServer,
-    rootless: Command,  # noqa: F811
-    place: Path,  # noqa: F811
+    rootless: Command,
+    place: Path,
     lamina: Command,
 ) -> None:
     cache = f"type=registry,ref={server.host}/team/other"

@@ -177,7 +177,8 @@ def _decoded(stream: BinaryIO) -> Iterator[Item]:
                 if length > ITEM or total > TOTAL:
                     raise damaged("it is larger than any that lamina writes")
                 data = _exactly(unpacked, length)
-                item: Item = decode(data, Item)  # type: ignore[arg-type] — a union is no type[T], and msgspec takes it
+                # A union is no `type[T]` for mypy; msgspec takes it.
+                item: Item = decode(data, Item)  # type: ignore[arg-type]
                 if isinstance(item, End) and item.digest != "sha256:" + state.hexdigest():
                     raise damaged("it is not what was written")
                 state.update(head + data)
