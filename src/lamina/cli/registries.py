@@ -13,7 +13,6 @@ import msgspec
 from msgspec import Meta, Struct
 
 from lamina.diagnostics import BuildFailure
-from lamina.registry.client import RegistryClient
 from lamina.registry.credentials import DockerCredentials
 from lamina.registry.proxies import Proxies
 from lamina.registry.session import Session
@@ -44,11 +43,6 @@ def make_session(environment: Mapping[str, str], version: str, seen: Path | None
     credentials = DockerCredentials(docker_config(environment), _auth_files(environment))
     sightings = SightingFiles(seen) if seen is not None else None
     return Session(read_settings(environment, version), credentials, sightings=sightings)
-
-
-def make_client(environment: Mapping[str, str], version: str) -> RegistryClient:
-    """A client that remembers nothing; see `make_session`."""
-    return RegistryClient(make_session(environment, version))
 
 
 def read_settings(environment: Mapping[str, str], version: str) -> RegistrySettings:

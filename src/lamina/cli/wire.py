@@ -15,10 +15,10 @@ from msgspec import Struct
 
 from lamina import __version__
 from lamina.diagnostics import BuildFailure
-from lamina.digest import DiffID, Digest
+from lamina.digest import DiffID
 from lamina.engine.pull import Images
 from lamina.engine.world import Tools, World
-from lamina.keys.looks import Look, Observations
+from lamina.keys.looks import Look
 from lamina.oci.descriptor import Descriptor
 from lamina.oci.reference import Reference
 from lamina.plan.steps import GitSource, HttpSource
@@ -28,7 +28,6 @@ from lamina.ports import (
     Fetcher,
     ImageSource,
     LayerUnpacker,
-    ObservationStore,
     Registry,
     Runner,
     RunSpec,
@@ -134,7 +133,7 @@ class Workshop:
             fetcher=LateFetcher(self),
             cache_mounts=CacheMounts(cache_mount_root or store.layout.cache_mounts),
             observer=LateObserver(),
-            observations=LateObservations(store),
+            observations=store.observations,
             contexts=contexts or {},
             start=self.start,
             now=time.time,
@@ -166,25 +165,6 @@ class LateObserver:
         from lamina.runtime.observer import FuseObserver
 
         return FuseObserver().watch(layers, scratch)
-
-
-class LateObservations:
-    """`ports.ObservationStore`, opened when something was observed."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    @cached_property
-    def _kept(self) -> ObservationStore:
-        from lamina.store.observations import KeptObservations
-
-        return KeptObservations(self._store.layout, self._store.session)
-
-    def put(self, observations: Observations) -> Digest:
-        return self._kept.put(observations)
-
-    def get(self, digest: Digest) -> Observations | None:
-        return self._kept.get(digest)
 
 
 class LateFetcher:
