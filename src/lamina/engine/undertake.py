@@ -61,6 +61,12 @@ class Undertaking(Struct, frozen=True):
                     raise
         return self._carry_out(tools, vertex, observe=False)
 
+    def _is_plain(self, seen: Seen | None) -> bool:
+        """Whether observing the step is not worth it: found out now, or known from an earlier time."""
+        if seen is None:
+            return self.nearest is not None and self.nearest.plain
+        return seen.observations is None
+
     def _is_to_be_observed(self) -> bool:
         worth = self.nearest is None or not self.nearest.plain
         return self.job.observes and worth and observable(self.below)
@@ -98,7 +104,7 @@ class Undertaking(Struct, frozen=True):
             version=world.version,
             looks=world.observations.put(seen.observations) if seen and seen.observations else None,
             stack=stack_of(self.below) if seen and seen.observations else (),
-            plain=seen is not None and seen.observations is None,
+            plain=self._is_plain(seen),
         )
         world.index.add(record)
         return record, kept is not None
