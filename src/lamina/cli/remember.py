@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
+import marshal
 import os
 import re
 import sqlite3
@@ -189,15 +189,15 @@ def _store_facts(shop: Workshop, result: BuildResult, tags: Sequence[str]) -> di
     }
 
 
-def _write(root: str, key: str, memo: Mapping[str, Any], now: float) -> None:
+def _write(root: str, key: str, memo: dict[str, Any], now: float) -> None:
     """Put a memo into place atomically and drop those that have grown too old. Raises OSError."""
     path = Path(unchanged.memo_path(root, key))
     path.parent.mkdir(mode=0o700, exist_ok=True)
     for old in path.parent.iterdir():
         if old.stat().st_mtime < now - unchanged.LIFETIME:
             old.unlink(missing_ok=True)
-    data = json.dumps(memo).encode()
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    data = marshal.dumps(memo)
+    draft = path.with_name(f"{key}.{os.getpid()}.tmp")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
+import marshal
 import os
 import random
 import sys
@@ -141,8 +141,8 @@ def test_the_store_is_where_the_ordinary_way_finds_it(
 
 
 # --- memo files ---------------------------------------------------------------------------------------------
-def write_memo(root: Path, memo: object, *, checksum: str = "", mode: int = 0o600) -> None:
-    data = json.dumps(memo).encode()
+def write_memo(root: Path, memo: dict[str, Any], *, checksum: str = "", mode: int = 0o600) -> None:
+    data = marshal.dumps(memo)
     path = Path(memo_path(str(root), "k"))
     path.parent.mkdir(exist_ok=True)
     path.write_bytes((checksum or hashlib.sha256(data).hexdigest()).encode() + b"\n" + data)
