@@ -17,6 +17,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lamina.api import build as build
+    from lamina.api import check as check
     from lamina.api import forecast as forecast
     from lamina.api import key as key
     from lamina.api import story as story
@@ -39,6 +40,7 @@ __all__ = [
     "Reporter",
     "Story",
     "build",
+    "check",
     "forecast",
     "key",
     "story",
@@ -46,6 +48,7 @@ __all__ = [
 
 _HOMES = {
     "build": "lamina.api",
+    "check": "lamina.api",
     "forecast": "lamina.api",
     "key": "lamina.api",
     "story": "lamina.api",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
@@ -14,9 +14,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lamina.cli import locate
+from lamina.cli import outputs as out
 from lamina.cli.annotations import parse_annotations
 from lamina.cli.options import host_platform, platforms, reference, store_root
-from lamina.cli.outputs import check, export, parse_output
 from lamina.cli.sameness import Sameness, settle
 from lamina.cli.wire import Workshop, workshop
 from lamina.context.ignore_file import load_rules
@@ -40,6 +40,7 @@ from lamina.report.tee import Tee
 from lamina.store.builds import Build
 
 if TYPE_CHECKING:
+    from lamina.cli.checking import Examined
     from lamina.cli.shared_cache import Shared
     from lamina.cli.shared_options import CacheFrom, CacheTo
     from lamina.engine.forecast import Forecast
@@ -109,7 +110,7 @@ def build(
 
     Raises BuildFailure for everything that the user can mend; NotCached if `fail_on_miss` forbids a step to run.
     """
-    wanted = [parse_output(output) for output in outputs]
+    wanted = [out.parse_output(output) for output in outputs]
     notes = parse_annotations(annotations)
     chosen = platforms(platform)
     caches = _shared_caches(cache_from, cache_to) if cache_from or cache_to else None
@@ -148,7 +149,7 @@ def build(
             lazy=bool(wanted) and all(output.push for output in wanted) and (shared is None or shared.is_lazy),
             observe=place.located.configuration.observe if observe is None else observe,
         )
-        check(wanted, request.tags, shop)
+        out.check(wanted, request.tags, shop)
         folder = Path(cache_mount_root) if cache_mount_root is not None else None
         world = shop.world(place.reader, place.named.readers, place.named.images, folder)
         world = shared.attached(world) if shared is not None else world
@@ -163,7 +164,7 @@ def build(
         own = _layers(results) if place.same.times is not None else frozenset()
         for output in (replace(one, exact=own) for one in wanted):
             images = [built[one].image_id for one in chosen]
-            manifest = export(shop, images, request.tags, output, notes, reporter or Reporter()) or manifest
+            manifest = out.export(shop, images, request.tags, output, notes, reporter or Reporter()) or manifest
         return replace(results[-1], others=results[:-1], manifest=manifest, shared=use)
 
 
@@ -247,6 +248,30 @@ def key(
         request = replace(_request(place, options), pull=pull, network=network, hosts=tuple(hosts))
         world = place.shop.world(place.reader, place.named.readers, place.named.images)
         return image_key(job_of(request, world, Reporter()))
+
+
+def check(
+    context: str | os.PathLike[str] | None = None,
+    *,
+    dockerfile: str | os.PathLike[str] | None = None,
+    build_args: Mapping[str, str] | None = None,
+    platform: str | None = None,
+    skip: Collection[str] = (),
+    enable: Collection[str] = (),
+    root: str | os.PathLike[str] | None = None,
+) -> Examined:
+    """What `lamina check` finds in a Dockerfile: its `findings` have a rule, a severity, a message, a place, a hint.
+
+    `context` is a directory, whose files are looked at too, or a Dockerfile alone; without it `dockerfile` is looked at
+    alone, or the directory here. `skip` and `enable` are names of rules, or `all`. The store is only read.
+
+    Raises BuildFailure `dockerfile-…` if the file cannot be parsed, `context-…`, `usage-…`; what else makes it unfit
+    for a build is the answer's `failure`.
+    """
+    from lamina.cli.checking import chosen, examine, source_of  # here, because a build checks nothing
+
+    source = source_of(*(None if one is None else os.fspath(one) for one in (context, dockerfile)))
+    return examine(source, platforms(platform)[0], chosen(skip, enable), dict(build_args or {}), root)
 
 
 def story(build: str = "", *, root: str | os.PathLike[str] | None = None) -> Story | None:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from tests.support.command import Command, project, write
 
+import lamina as lmn
+
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
 BAD = "FROM alpine:3.20\nENV GREETING hello\nRUN apk add curl\n"
 MENDED = "FROM alpine:3.20\nENV GREETING=hello\nRUN apk add --no-cache curl\n"
@@ -34,6 +36,25 @@ def test_the_lessons_bad_file_is_told_its_fault_and_the_good_one_is_clean(lamina
     done = lamina.run("check", SHOP, "-f", SHOP / "Dockerfile.good")
     assert (done.code, done.out) == (0, "nothing to complain about (1 more with --level info)\n")
     assert not lamina.root.exists()
+
+
+def test_a_build_that_is_only_to_check(lamina: Command) -> None:
+    for flag in ("--check", "--call=check"):
+        done = lamina.run("build", flag, SHOP, "-f", SHOP / "Dockerfile.bad")
+        assert (done.code, done.out) == (1, lamina.run("check", SHOP, "-f", SHOP / "Dockerfile.bad").out)
+    assert lamina.run("build", "--check", SHOP, "-f", SHOP / "Dockerfile.good").code == 0
+    assert not lamina.root.exists()
+
+
+def test_the_call(lamina: Command) -> None:
+    found = lmn.check(SHOP, dockerfile=SHOP / "Dockerfile.bad", root=lamina.root)
+    assert [(one.rule, one.span.line) for one in found.findings if one.severity == "warning"] == [
+        ("CodeBeforeDependencies", 9)
+    ]
+    assert found.failure is None and not lamina.root.exists()
+    assert not lmn.check(SHOP, dockerfile=SHOP / "Dockerfile.bad", skip=["all"], root=lamina.root).findings
+    with pytest.raises(lmn.BuildFailure, match="NoRule"):
+        lmn.check(SHOP, dockerfile=SHOP / "Dockerfile.bad", skip=["NoRule"], root=lamina.root)
 
 
 def test_what_it_can_be_given(lamina: Command, tmp_path: Path) -> None:

@@ -29,8 +29,6 @@ _ABSENT = {
     "--provenance": "leave it out",
     "--sbom": "leave it out, and let a scanner read the image",
     "--attest": "leave it out",
-    "--check": "run `lamina check`",
-    "--call": "run `lamina check`, or `lamina plan` for what it would do",
     "--builder": "leave it out: there is no daemon to choose",
     "--policy": "leave it out",
     "--cgroup-parent": "start lamina in the control group that its steps are to run in",
@@ -103,6 +101,8 @@ def configure(parser: Parser) -> None:
     add("--runtime", default="auto", metavar="NAME", help="what runs them: bwrap, runc, crun, youki")
     add("--jobs", type=int, metavar="N", help="how many may run at once")
     add = group("what is said")
+    add("--check", action="store_const", const="check", dest="call", help="check the Dockerfile, and build nothing")
+    add("--call", choices=("build", "check"), default="build", help=argparse.SUPPRESS)
     add("--progress", default="auto", choices=("auto", "tty", "plain", "rawjson", "quiet"), help="how to report")
     add("-q", "--quiet", action="store_true", help="print the image ID alone")
     for name in _ABSENT:
@@ -110,6 +110,8 @@ def configure(parser: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.call == "check":
+        return _check(arguments)
     from lamina.api import build
     from lamina.cli import outside
     from lamina.cli.remember import begin
@@ -179,6 +181,20 @@ def run(arguments: argparse.Namespace) -> int:
 
             print(shared_line(result.shared), file=sys.stderr)
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    """`lamina check` with the options of a build that mean something to it."""
+    from lamina.cli import check
+    from lamina.cli.options import make_parser
+
+    parser = make_parser("check", "")
+    check.configure(parser)
+    words = ["--platform", arguments.platform[0]] if arguments.platform else []
+    words += [f"--build-arg={one}" for one in arguments.build_arg]
+    words += ["--file", arguments.file] if arguments.file else []
+    words += ["--root", arguments.root] if arguments.root else []
+    return check.run(parser.parse_args([*words, "--", arguments.context]))
 
 
 @contextmanager

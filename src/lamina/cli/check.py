@@ -34,19 +34,15 @@ def configure(parser: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from lamina.cli.checking import examine, mend, source_of
-    from lamina.lint.check import Choice, unknown_rules
-    from lamina.lint.table import RULES
+    from lamina.cli.checking import chosen, examine, mend, source_of
 
     if arguments.list:
+        from lamina.lint.table import RULES
         from lamina.report.check import rule_lines
 
         print("\n".join(rule_lines(RULES)))
         return 0
-    choice = Choice(_names(arguments.skip), _names(arguments.enable))
-    unknown = unknown_rules(sorted(choice.skip | choice.enable), RULES)
-    if unknown is not None:
-        raise unknown
+    choice = chosen(_names(arguments.skip), _names(arguments.enable))
     built_for = platform(arguments.platform)
     source = source_of(arguments.context, arguments.file)
     changed = False

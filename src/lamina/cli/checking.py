@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from lamina.cli.options import store_root
 from lamina.diagnostics import BuildFailure
 from lamina.dockerfile import parse
 from lamina.dockerfile.source import printable
-from lamina.lint.check import Choice, check, mended
+from lamina.lint.check import Choice, check, mended, unknown_rules
 from lamina.lint.rule import Finding
 from lamina.lint.subject import Context, Junk, Subject, Taken
 from lamina.lint.survey import survey
@@ -56,6 +57,15 @@ class Examined(Struct, frozen=True):
     failure: BuildFailure | None = None
 
 
+def chosen(skip: Collection[str], enable: Collection[str]) -> Choice:
+    """Which rules run. Raises BuildFailure for a name that no rule has."""
+    choice = Choice(frozenset(skip), frozenset(enable))
+    unknown = unknown_rules(sorted(choice.skip | choice.enable), RULES)
+    if unknown is not None:
+        raise unknown
+    return choice
+
+
 def source_of(context: str | None, file: str | None) -> Source:
     """What a command line names. Raises BuildFailure `dockerfile-…`, `context-not-found`."""
     directory: Path | None = None
@@ -78,7 +88,11 @@ def source_of(context: str | None, file: str | None) -> Source:
 
 
 def examine(
-    source: Source, platform: Platform, choice: Choice, build_args: Mapping[str, str], root: str | None
+    source: Source,
+    platform: Platform,
+    choice: Choice,
+    build_args: Mapping[str, str],
+    root: str | os.PathLike[str] | None,
 ) -> Examined:
     """Check a file with all that can be known about it.
 
@@ -172,7 +186,7 @@ def context_of(records: Sequence[FileRecord], rules: IgnoreRules | None, reads: 
     return Context(tuple(records), rules, tuple(taken))
 
 
-def _known(subject: Subject, root: str | None) -> dict[str, ImageConfig]:
+def _known(subject: Subject, root: str | os.PathLike[str] | None) -> dict[str, ImageConfig]:
     """The configurations of the base images that the store has; a store that is not there is not made."""
     wanted = {stage.base for stage in subject.stages if stage.parent is None and stage.base != "scratch"}
     place = store_root(root)
