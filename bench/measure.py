@@ -49,6 +49,11 @@ def timed(command: Sequence[str], environment: Mapping[str, str], log: Path) -> 
     return Sample(seconds, usage.ru_maxrss / 1024)
 
 
+def written_out(place: Path) -> None:
+    """Write what waits for the disk of `place`, and of no other file system: others may be busy with theirs."""
+    subprocess.run(["sync", "--file-system", str(place)], check=True)
+
+
 def output_of(command: Sequence[str], environment: Mapping[str, str]) -> str:
     """What an unmeasured command prints. Raises CommandFailed."""
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=TIMEOUT)

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 from bench.dockerd import Dockerd
-from bench.measure import DaemonMemory, Sample, output_of, timed
+from bench.measure import DaemonMemory, Sample, output_of, timed, written_out
 
 BASE = "bench-base"
 IMAGE = "bench-image"
@@ -57,7 +57,7 @@ class Tool(ABC):
 
         What earlier builds have left for the disk is written first: a tool that syncs would pay for the others' data.
         """
-        os.sync()
+        written_out(self.work)
         self.memory.reset()
         sample = timed(command, self.environment, self.work / f"{self.name}.log")
         return Sample(sample.seconds, sample.peak_mib + self.memory.peak_mib())

@@ -21,7 +21,11 @@ from bench.explained import CASE, Explained, explained
 from bench.lesson import LESSON_BASE, lesson_rootfs, lessons
 from bench.measure import CommandFailed, Sample
 from bench.peers import Buildah, Docker, Lamina, Tool
+from bench.sharing import CASES as SHARED
+from bench.sharing import shared_hits
 from bench.table import FIRST, Results, explained_lines, goals, medians, memory_table, seconds_table
+from bench.travel import CASES as TRAVEL
+from bench.travel import TRAVELLERS, travelled
 from bench.workloads import Workload, workloads
 from tests.support.base_images import busybox_rootfs
 
@@ -36,11 +40,12 @@ def main() -> int:
     shutil.rmtree(options.work, ignore_errors=True)
     options.work.mkdir(parents=True)
     results: Results = {}
+    moved: Results = {}
     versions: dict[str, str] = {}
     told: Explained | None = None
     try:
         with ExitStack() as stack:
-            tools = _start(options.tools, options.work, stack)
+            tools = _start(options.tools, options.work, stack) if set(options.cases) - {*SHARED, *TRAVEL} else []
             versions |= {tool.name: tool.version() for tool in tools}
             if any(workload.name in options.cases for workload in lessons(options.work)):
                 rootfs = lesson_rootfs(options.work)
@@ -52,17 +57,25 @@ def main() -> int:
                     measure(workload, able, options.rounds, results)
             if CASE in options.cases and "lamina" in options.tools:
                 told = explained(options.work)
+        shared_hits(options.cases, options.tools, options.work, options.rounds, results)
+        travelled(options.cases, options.tools, options.work, options.rounds, moved)
     except CommandFailed as error:
         print(f"\nbench: {error}", file=sys.stderr)
         return 1
     finally:
         unmount_below(options.work)
         shutil.rmtree(options.work, ignore_errors=True)
-        if results or told:
-            _write(options.json, options.rounds, versions, results, told)
+        if results or told or moved:
+            _write(options.json, options.rounds, versions, results | moved, told)
     table = medians(results)
-    print(f"\n{seconds_table(table, options.tools)}\n\n{memory_table(results, options.tools)}\n")
-    print("\n".join([*goals(table, results), *(explained_lines(told) if told else ())]))
+    if results:
+        print(f"\n{seconds_table(table, options.tools)}\n\n{memory_table(results, options.tools)}")
+    if moved:
+        columns = [column for tool in options.tools for column in TRAVELLERS.get(tool, ())]
+        print(f"\n{seconds_table(medians(moved), columns)}\n\n{memory_table(moved, columns)}")
+    results |= moved
+    print()
+    print("\n".join([*goals(medians(results), results), *(explained_lines(told) if told else ())]))
     print(f"all samples: {options.json}")
     return 0
 
@@ -127,7 +140,7 @@ def _write(target: Path, rounds: int, versions: dict[str, str], results: Results
 
 
 def _options() -> argparse.Namespace:
-    cases = [*(workload.name for workload in [*workloads(Path()), *lessons(Path())]), CASE]
+    cases = [*(workload.name for workload in [*workloads(Path()), *lessons(Path())]), CASE, *SHARED, *TRAVEL]
     parser = argparse.ArgumentParser(prog="./dev bench", description="compare lamina with Docker and Buildah")
     parser.add_argument("--cases", default=cases, type=lambda text: text.split(","), help=",".join(cases))
     parser.add_argument("--tools", default=list(TOOLS), type=lambda text: text.split(","), help=",".join(TOOLS))

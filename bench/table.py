@@ -15,6 +15,8 @@ STEP = "RUN step, overhead"
 #: What stands before a workload's name in the measure of its first build.
 FIRST = "first "
 SIZES = (100, 10_000, 100_000)
+#: The shared caches of others, and what is done with the image that came out of one.
+CACHES, HITS = ("buildkit", "buildah"), ("build", "push", "run")
 #: measure, peer (or the fastest of all: None), lamina's share of the peer's time that is wanted at most
 GOALS = (
     ("noop-100", "buildkit", 1 / 4),
@@ -22,6 +24,11 @@ GOALS = (
     ("noop-100000", "buildkit", 1 / 5),
     (STEP, "buildkit", 1 / 3),
     ("change-10000", None, 1 / 4),
+    *((f"shared-{name} {kind}", peer, 1 / 3) for name in ("lesson", "15") for kind in HITS for peer in CACHES),
+    *((measure, "skopeo", 1.0) for measure in ("first push-1GiB", "push-1GiB", "pull-1GiB")),
+    ("push-1GiB", "skopeo oci", 1.0),
+    *((measure, "docker", 1 / 2) for measure in ("first push-1GiB", "push-1GiB", "pull-1GiB")),
+    *(("first archive-1GiB", peer, 1 / 3) for peer in ("docker", "docker save|gzip", "skopeo")),
 )
 #: measure, another of lamina's own, share of that one's time that is wanted at most
 OWN_GOALS = (

@@ -44,7 +44,10 @@ class BlobStore(Protocol):
     def open(self, digest: Digest) -> BinaryIO:
         """Raises BuildFailure `store-blob-missing`."""
 
-    def writer(self, expected: Digest | None = None, size: int | None = None) -> BlobWriter: ...
+    def writer(self, expected: Digest | None = None, size: int | None = None, *, verified: bool = False) -> BlobWriter:
+        """A new blob. `verified`: whoever gives the bytes has compared them with `expected` before the last one, as
+        `Registry.blob` does, so that they need not be hashed twice."""
+
     def put(self, data: bytes) -> Digest: ...
     def delete(self, digest: Digest) -> None: ...
 

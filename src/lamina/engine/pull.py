@@ -119,7 +119,7 @@ class Images(Struct, frozen=True):
         done = 0
         with (
             self.registry().blob(image.reference, layer) as chunks,
-            self.blobs.writer(layer.digest, layer.size) as writer,
+            self.blobs.writer(layer.digest, layer.size, verified=True) as writer,
         ):
             for chunk in chunks:
                 done += writer.write(chunk)

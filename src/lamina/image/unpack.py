@@ -10,6 +10,7 @@ from lamina.diagnostics import BuildFailure
 from lamina.digest import DiffID
 from lamina.image.decompress import Decompressed
 from lamina.image.layertarget import LayerTarget, shown_name
+from lamina.image.readahead import ReadAhead
 from lamina.image.tarread import ByteStream, TarEntry, TarReader
 from lamina.image.upper import Upper
 from lamina.image.xattrs import Namespace
@@ -35,8 +36,8 @@ class Unpacker:
         `image-unpack-failed` (an error of the file system). What was unpacked until then stays in `work.upper`.
         """
         hashed = _Hashed(Decompressed(stream, compression, self._limits.max_layer_bytes))
-        reader = TarReader(hashed, self._limits.max_layer_entries)
-        with Upper(work, self._namespace) as upper:
+        with ReadAhead(hashed) as ahead, Upper(work, self._namespace) as upper:
+            reader = TarReader(ahead, self._limits.max_layer_entries)
             target = LayerTarget(upper, work, self._namespace, self._keep_owners)
             target.prepare_root()
             entry: TarEntry | None = None

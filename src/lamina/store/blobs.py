@@ -74,13 +74,15 @@ class Blobs:
         with self.open(digest) as file:
             return file.read()
 
-    def writer(self, expected: Digest | None = None, size: int | None = None) -> FileBlobWriter:
-        """A new blob; `size` in bytes and `expected` are checked at `commit`. Raises BuildFailure `store-over-limit`,
-        now if the size is known, else at `commit`."""
+    def writer(
+        self, expected: Digest | None = None, size: int | None = None, *, verified: bool = False
+    ) -> FileBlobWriter:
+        """See `ports.BlobStore`; `size` in bytes and, unless `verified`, `expected` are checked at `commit`. Raises
+        BuildFailure `store-over-limit`, now if the size is known, else at `commit`."""
         if size is not None:
             with self._limit.room(size, written=False):
                 pass  # nothing is fetched that could not be kept
-        return FileBlobWriter(self, self._session.fresh(), expected, size)
+        return FileBlobWriter(self, self._session.fresh(), expected, size, verified=verified)
 
     def put(self, data: bytes) -> Digest:
         digest = digest_of(data)
@@ -130,12 +132,12 @@ def file_digest(path: Path) -> Digest:
 class FileBlobWriter:
     """See `ports.BlobWriter`."""
 
-    def __init__(self, blobs: Blobs, draft: Path, expected: Digest | None, size: int | None) -> None:
+    def __init__(self, blobs: Blobs, draft: Path, expected: Digest | None, size: int | None, *, verified: bool) -> None:
         self._blobs = blobs
         self._draft = draft
         self._expected = expected
         self._size = size
-        self._hash = hashlib.sha256()
+        self._hash = None if verified and expected else hashlib.sha256()
         self._written = 0
         with explained(draft):
             self._file = draft.open("xb", buffering=_CHUNK)
@@ -150,7 +152,8 @@ class FileBlobWriter:
             self._draft.unlink()
 
     def write(self, data: bytes) -> int:
-        self._hash.update(data)
+        if self._hash is not None:
+            self._hash.update(data)
         self._written += len(data)
         if self._size is not None and self._written > self._size:
             raise self._mismatch(f"more than the {self._size:,} bytes that were announced")
@@ -160,10 +163,13 @@ class FileBlobWriter:
     def commit(self) -> Digest:
         with explained(self._draft, self._size):
             self._file.close()
-        digest = Digest("sha256:" + self._hash.hexdigest())
         if self._size is not None and self._written != self._size:
             raise self._mismatch(f"{self._written:,} bytes instead of {self._size:,}")
-        if self._expected is not None and digest != self._expected:
+        digest = self._expected
+        if self._hash is not None:
+            digest = Digest("sha256:" + self._hash.hexdigest())
+        assert digest is not None, "there is a hash where nothing is expected"
+        if self._expected not in (None, digest):
             raise self._mismatch(f"its content is {digest}")
         self._blobs.publish(self._draft, digest, self._written)
         return digest

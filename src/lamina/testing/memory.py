@@ -28,7 +28,9 @@ class MemoryBlobs:
             raise BuildFailure("store-blob-missing", f"the store has no blob {digest}")
         return io.BytesIO(self._blobs[digest])
 
-    def writer(self, expected: Digest | None = None, size: int | None = None) -> MemoryBlobWriter:
+    def writer(
+        self, expected: Digest | None = None, size: int | None = None, *, verified: bool = False
+    ) -> MemoryBlobWriter:
         return MemoryBlobWriter(self._blobs, expected, size)
 
     def put(self, data: bytes) -> Digest:
