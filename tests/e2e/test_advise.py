@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.support.command import Command, Completed
+from tests.support.fast_history import add_commits
 from tests.support.git_server import commit, git
 
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
@@ -45,16 +46,15 @@ def tools(lamina: Command, tmp_path: Path) -> Command:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
-    """The lesson's project in the bad order, with a history: code changes at each commit, the lock file once."""
+    """The lesson's project in the bad order, with 200 commits: nearly all change code, ten the lock file."""
     tree = tmp_path / "shop"
     shutil.copytree(SHOP, tree)
     shutil.copy(tree / "Dockerfile.bad", tree / "Dockerfile")
     git(tree, "init", "-q")
     commit(tree, {".dockerignore": ".git\n"})
-    for number in range(8):
-        commit(tree, {"catalogue/views.py": f"# {number}\n"}, f"code {number}")
-        if number == 4:
-            commit(tree, {"Pipfile.lock": "{}\n"}, "lock")
+    lock = (SHOP / "Pipfile.lock").read_text()
+    code = [{"catalogue/views.py": f"# {number}\n"} for number in range(200)]
+    add_commits(tree, [{"Pipfile.lock": lock + "\n" * at} if at % 20 == 9 else one for at, one in enumerate(code)])
     return tree
 
 
@@ -70,13 +70,14 @@ def test_the_lessons_bad_order_becomes_its_good_one_and_is_proved(tools: Command
     assert [line for line in found["dockerfile"].splitlines() if line and line[0] != "#"] == good
     assert [one["path"] for one in found["paths"]][:2] == ["catalogue/views.py", "Pipfile.lock"]
     steps = {step["text"]: step for step in found["before"]["steps"]}
-    assert steps["RUN pip install pipenv"]["rebuilt"] == 9
+    assert len(found["commits"]) == 200 and steps["RUN pip install pipenv"]["rebuilt"] == 200
     assert (steps["RUN pip install pipenv"]["basis"], steps["COPY . ."]["basis"]) == ("given", "guess")
-    # Eight installs of both tools are saved, and the one for the lock file needs no pip.
-    assert found["saved"] == pytest.approx(8 * 90 + 30, abs=2)
+    # 190 installs of both tools are saved, and the ten for the lock file need no pip: nearly five hours.
+    assert found["saved"] == pytest.approx(190 * 90 + 10 * 30, abs=5)
 
     done = tools.run(*words, "--prove", "--apply", "--commits-to-build", "2")
     assert done.code == 0, done.err
+    assert "A better order: 10m 42s instead of 5h 00m over the same commits (96 % less)." in done.out
     assert "Proved: the images of 3 commits are the same" in done.out and "Dockerfile is written" in done.out
     assert (shop / "Dockerfile").read_text() == found["dockerfile"]
     assert not git(shop, "worktree", "list").count("\n")
@@ -268,3 +269,63 @@ def test_what_a_step_was_seen_to_look_at_is_evidence(lamina: Command, tmp_path: 
     assert "looked at 1 of the 5 files" in done.out and "Proved" in done.out
     lines = ["FROM busybox", "WORKDIR /app", "COPY one.txt ./", "RUN cat one.txt > /out && sleep 0.2", "COPY . ."]
     assert (tree / "Dockerfile").read_text().splitlines() == lines
+
+
+def test_the_evidence_is_told_in_numbers(lamina: Command, tmp_path: Path) -> None:
+    """What the step looked at, of all that the COPY copies; and the image stays the same."""
+    git(tmp_path, "init", "-q", "app")
+    tree = tmp_path / "app"
+    files = {f"src/{number}": "0" for number in range(210)}
+    run = "RUN sort Pipfile Pipfile.lock > /out && sleep 0.2"
+    text = f"FROM busybox\nWORKDIR /app\nCOPY . .\n{run}\n"
+    base = {"Dockerfile": text, ".dockerignore": ".git\n", "Pipfile": "b\na\n", "Pipfile.lock": "{}\n"}
+    commit(tree, {**base, **files})
+    commit(tree, {"src/7": "1"})
+    found = told(lamina.run("advise", tree, "--observe", "--json"))
+    (move,) = found["moves"]
+    assert f"`{run}` looked at 2 of the 214 files that it copies" in move["why"]
+    assert found["patch"].count("+COPY Pipfile Pipfile.lock ./") == 1
+    # What was observed is remembered: no second build is needed.
+    assert "looked at 2 of the 214 files" in lamina.run("advise", tree).out
+
+
+def test_a_part_that_stands_alone_gets_a_stage(tools: Command, tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "app")
+    tree = tmp_path / "app"
+    text = (
+        "FROM tools\nWORKDIR /app\nCOPY requirements.txt ./\nRUN pip install -r requirements.txt\n"
+        "COPY frontend ./frontend/\nRUN cd frontend && npm ci && npm run build\nCOPY app ./app/\n"
+    )
+    base = {"Dockerfile": text, ".dockerignore": ".git\n", "requirements.txt": "x\n", "app/main.py": "0"}
+    commit(tree, {**base, "frontend/package.json": "{}", "frontend/package-lock.json": "{}", "frontend/index.js": "0"})
+    for number in range(1, 4):
+        commit(tree, {"requirements.txt": "x\n" * (number + 1)})
+        commit(tree, {"frontend/index.js": str(number)})
+        commit(tree, {"app/main.py": str(number)})
+    commit(tree, {"requirements.txt": "y\n", "frontend/index.js": "both"})
+    words = ("advise", tree, "--cost", "npm ci=1m", "--cost", "pip=30s")
+    assert tools.run(*words).code == 0  # what the steps write is not known
+    tools.build(tree).ok()
+    done = tools.run(*words, "--prove", "--apply")
+    assert done.code == 0, done.err
+    assert "Build /app/frontend/node_modules in a stage of its own, `npm`" in done.out and "Proved" in done.out
+    new = (tree / "Dockerfile").read_text()
+    assert "FROM tools AS npm\n" in new and "COPY --from=npm /app/frontend/node_modules" in new
+    # Three commits changed the requirements: they build no front end any more.
+    assert "instead of" in done.out and "waited for" in done.out
+
+
+def test_runs_that_are_better_as_one(lamina: Command, tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "app")
+    tree = tmp_path / "app"
+    text = "FROM busybox\nRUN head -c 3000000 /dev/zero > /big\nRUN wc -c /big > /count && rm /big\nCOPY . /app\n"
+    commit(tree, {"Dockerfile": text, ".dockerignore": ".git\n", "a": "0"})
+    commit(tree, {"a": "1"})
+    assert lamina.run("advise", tree).code == 0
+    lamina.build(tree).ok()
+    done = lamina.run("advise", tree, "--prove", "--apply")
+    assert done.code == 0, done.err
+    assert "into one RUN, which makes the image 3MB smaller" in done.out and "Proved" in done.out
+    assert "No order costs less" in done.out
+    assert (tree / "Dockerfile").read_text().count("RUN") == 1
+    assert lamina.run("advise", tree).out.count("No better order was found.") == 1

@@ -11,10 +11,9 @@ from lamina.advise.blame import Blamed, blame
 from lamina.advise.cachemounts import Mountable, mountable
 from lamina.advise.cost import CostBook
 from lamina.advise.ignores import IgnoreLine, ignore_lines, with_lines
-from lamina.advise.manifests import Reader
 from lamina.advise.past import History
 from lamina.advise.replay import Replay, Replayer
-from lamina.advise.scene import Scene
+from lamina.advise.scene import Layers, Scene, unbuilt
 from lamina.advise.search import Found, search
 from lamina.advise.selections import Numbers, Selections
 from lamina.advise.sheet import Sheet
@@ -22,6 +21,7 @@ from lamina.advise.timeline import timeline
 from lamina.advise.wants import Seen
 from lamina.diagnostics import BuildFailure
 from lamina.dockerfile.ignore import IgnoreRules
+from lamina.plan.manifests import Reader
 from lamina.plan.steps import Plan
 
 #: An ignore line that saves less than this part of what is lost is not worth a word.
@@ -31,7 +31,7 @@ _WORTH = 0.005
 class Case(Struct, frozen=True):
     """All that advice is made of. `planned` plans a sheet as the builder does; `read` gives the text of a file of the
     context after the last commit; `earlier` are the Dockerfiles that there were, each from its commit on (by number, 0
-    is the start); `seen` and `varying` as in `scene.Scene`."""
+    is the start); `seen`, `varying` and `layers` as in `scene.Scene`."""
 
     sheet: Sheet
     planned: Callable[[Sheet], Plan]
@@ -42,6 +42,7 @@ class Case(Struct, frozen=True):
     seen: Mapping[tuple[str, str], Seen] = {}
     varying: Mapping[str, str] = {}
     earlier: Sequence[tuple[int, Sheet]] = ()
+    layers: Layers = unbuilt
 
 
 class Advice(Struct, frozen=True):
@@ -91,6 +92,7 @@ def advise(case: Case) -> Advice:
         read=case.read,
         seen=case.seen,
         varying=case.varying,
+        layers=case.layers,
     )
     before = Found(scene, replayer.replay(scene.plan, scene.book.seconds))
     after = search(scene, replayer, case.planned)

@@ -7,24 +7,13 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from lamina.advise.cost import commands_of
+from lamina.advise.independence import SYSTEM, families
 from lamina.advise.landing import landing, overlap
-from lamina.advise.manifests import Unclear
 from lamina.advise.scene import Move, Scene
 from lamina.advise.wants import Copied, wants
 from lamina.dockerfile import syntax
-from lamina.plan.installs import install_of
+from lamina.plan.manifests import Unclear
 from lamina.plan.steps import CopyOp, RunOp, Step
-
-#: Tools that install into the same place, so that who comes last counts.
-_FAMILIES = (
-    ("pip", "pipenv", "poetry", "uv", "pdm"),
-    ("npm", "yarn", "pnpm", "bun"),
-    ("bundler", "gem"),
-    ("maven", "gradle"),
-    ("cargo", "cargo chef"),
-)
-#: What others may have been installed for: such a step may go up, and nothing goes above it.
-_SYSTEM = "system"
 
 
 class _Group(Struct, frozen=True):
@@ -81,7 +70,7 @@ def _group(scene: Scene, steps: Mapping[int, Step], places: range, at: int, step
         wants(op, Copied(landed, _copied(scene, steps, places, at), scene.read))
     except Unclear:
         return None
-    return _Group(first, at, op, landed, _families(op), step.text)
+    return _Group(first, at, op, landed, families(commands_of(op)), step.text)
 
 
 def _copied(scene: Scene, steps: Mapping[int, Step], places: range, at: int) -> dict[str, str]:
@@ -96,7 +85,7 @@ def _copied(scene: Scene, steps: Mapping[int, Step], places: range, at: int) -> 
 
 def _may_cross(scene: Scene, steps: Mapping[int, Step], places: range, found: _Group, above: _Group) -> bool:
     """Whether a group may go above another: neither reads what the other copies, and their tools are not related."""
-    if found.families & above.families or _SYSTEM in above.families:
+    if found.families & above.families or SYSTEM in above.families:
         return False
     crossed: dict[str, str] = {}
     for place in range(above.first, found.first):
@@ -115,19 +104,6 @@ def _may_cross(scene: Scene, steps: Mapping[int, Step], places: range, found: _G
     except Unclear:
         return False
     return not (mine.files or mine.folders or theirs.files or theirs.folders)
-
-
-def _families(op: RunOp) -> frozenset[str]:
-    """Whose tools a RUN is of. What names packages for the machine or its users may be there for others."""
-    found = set()
-    for command in commands_of(op):
-        install = install_of(command)
-        if install is None or not install.reads:
-            found.add(_SYSTEM)
-        if install is not None:
-            names = (names for names in _FAMILIES if install.tool in names)
-            found.add(next(names, (install.tool,))[0])
-    return frozenset(found)
 
 
 def _moved(scene: Scene, found: _Group, above: _Group) -> Move:

@@ -31,6 +31,7 @@ from lamina.plan.steps import (
     StageRef,
     Step,
     WorkdirOp,
+    origins,
 )
 
 _NO_PARENT = Digest("scratch")
@@ -64,6 +65,21 @@ class Replay(Struct, frozen=True):
     def seconds(self) -> float:
         """What all rebuilds take, one step after the other."""
         return sum(track.lost for track in self.tracks)
+
+    @property
+    def waited(self) -> float:
+        """What all rebuilds take where stages run side by side, and wait for what they read of each other."""
+        total = 0.0
+        for ran in self.ran():
+            ends: dict[int, float] = {}
+            for number in range(len(self.tracks)) if ran else ():
+                stage, step = self.tracks[number].stage, self.tracks[number].step
+                read = [*origins(step.op), *([stage.base] if stage.index not in ends else [])]
+                begin = [ends.get(one.index, 0.0) for one in read if isinstance(one, StageRef)]
+                seconds = self.tracks[number].seconds if number in ran else 0.0
+                ends[stage.index] = max([ends.get(stage.index, 0.0), *begin]) + seconds
+            total += max(ends.values(), default=0.0)
+        return total
 
     def ran(self) -> list[set[int]]:
         """The places in `tracks` of the steps that ran, for each commit, oldest first."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from lamina.advise.manifests import Unclear
 from lamina.advise.scene import Move, Scene
 from lamina.advise.wants import Copied, wants
 from lamina.dockerfile import syntax
+from lamina.plan.manifests import Unclear
 from lamina.plan.steps import RunOp
 
 #: Variables that tools and shells go by without being named.

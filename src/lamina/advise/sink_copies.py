@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy as shallow
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from lamina.advise.copy_lines import copy_lines
 from lamina.advise.cost import Cost, commands_of, shares
 from lamina.advise.landing import landing, meets, overlap, share_folders
-from lamina.advise.manifests import Unclear
+from lamina.advise.phrases import listed, short
 from lamina.advise.scene import Move, Scene
 from lamina.advise.sheet import Block
 from lamina.advise.split import halves, two_step
 from lamina.advise.wants import Copied, Seen, Wants, wants
 from lamina.dockerfile import syntax
+from lamina.plan.manifests import Unclear
 from lamina.plan.steps import CopyOp, RunOp, Step, WorkdirOp
 
 #: What a move puts above the step that needs it.
 _COMMENT = "Only what the next step reads, so that no other change runs it again"
-#: More instructions than that for one step, or more names, help nobody.
-_MOST_LINES, _MOST_FILES = 12, 60
-#: Names that mean themselves in a COPY.
-_PLAIN = re.compile(r"[\w.@+][\w.@+/-]*")
-#: Flags that a COPY of some of the files takes over.
-_KEPT = ("chown", "chmod", "link")
 
 
 class _Copy(Struct, frozen=True):
@@ -135,7 +131,7 @@ class _Sinking:
         """Copy first what a RUN needs; False if that is all, or cannot be written."""
         files = [path for path in found.files if path not in self._files and not _inside(path, self._folders)]
         folders = [path for path in found.folders if path not in self._folders]
-        lines = self._lines(files, folders)
+        lines = copy_lines(self._copy.instruction, self._copy.op, self._copy.landed, files, folders)
         if lines is None:
             return False
         if lines:
@@ -146,35 +142,6 @@ class _Sinking:
         self._risks.update(dict.fromkeys(found.risks))
         wanted = {*self._files}
         return any(path not in wanted and not _inside(path, self._folders) for path in self._copy.landed.values())
-
-    def _lines(self, files: Sequence[str], folders: Sequence[str]) -> list[str] | None:
-        """The instructions that copy these paths of the context to where the COPY has them."""
-        instruction, op = self._copy.instruction, self._copy.op
-        root = op.dest.rstrip("/")
-        named = instruction.dest if "$" not in instruction.dest else op.dest
-        base = "./" if named in (".", "./") else named.rstrip("/") + "/"
-        where = {context: path for path, context in self._copy.landed.items()}
-        groups: dict[str, list[str]] = {}
-        for path in files:
-            folder, _, name = where[path].rpartition("/")
-            if name != path.rpartition("/")[2] or not (folder == root or folder.startswith(root + "/")):
-                return None
-            groups.setdefault(folder[len(root) :].strip("/"), []).append(path)
-        flags = "".join(
-            f"--{flag.name}{'' if flag.value is None else '=' + flag.value} "
-            for flag in instruction.flags
-            if flag.name in _KEPT
-        )
-        lines = [
-            f"COPY {flags}{' '.join(paths)} {base}{folder}{'/' if folder else ''}" for folder, paths in groups.items()
-        ]
-        for path in folders:
-            below = next(context for context in self._copy.landed.values() if context.startswith(path + "/"))
-            folder = where[below].removesuffix(below[len(path) :])
-            lines.append(f"COPY {flags}{path} {base}{folder[len(root) :].strip('/')}/")
-        if len(lines) > _MOST_LINES or len(files) > _MOST_FILES or not all(map(_PLAIN.fullmatch, (*files, *folders))):
-            return None
-        return lines
 
     def _move(self, last: int, instead: Sequence[Block] = (), after: Sequence[Block] = ()) -> Move:
         """The sheet with the COPY below the block at `last`, which `instead` takes the place of, `after` behind it."""
@@ -191,10 +158,10 @@ class _Sinking:
         names = [word for word in words if not word.startswith("--")]
         below = sheet.blocks[last].instruction
         assert below is not None
-        what = f"Move `{copy.text}` below `{_short(below.original)}`"
+        what = f"Move `{copy.text}` below `{short(below.original)}`"
         if names:
             them = "it" if len(names) == 1 else "them"
-            what += f", and copy {_listed(names)} alone before what needs {them}"
+            what += f", and copy {listed(names)} alone before what needs {them}"
         return Move(sheet.with_blocks(blocks), what, tuple(self._why), tuple(self._risks))
 
     def _parts(self, at: int, step: Step, op: RunOp) -> Iterator[Move]:
@@ -202,12 +169,16 @@ class _Sinking:
         sheet, copied = self._scene.sheet, self._copied(at)
         cost = self._scene.book.of(step)
         block = sheet.blocks[at]
+        needed = False
         for first, rest in halves(block.instruction, op, sheet.parsed.escape):
             try:
                 found = wants(replace(op, argv=(*op.argv[:-1], first.command)), copied)
             except Unclear:
                 continue
-            if found.files or found.folders:
+            free = not (found.files or found.folders)
+            # Of those that need some files the longest will do.
+            fork = self._fork()
+            if not free and (needed or not fork._add(at, found, step)):
                 continue
             parts = shares((first.command, rest.command))
             costs = {
@@ -216,15 +187,17 @@ class _Sinking:
             }
             one = Block(block.lead, tuple(line + sheet.newline for line in first.lines))
             other = Block((), tuple(line + sheet.newline for line in rest.lines))
-            move = self._move(at, (one,), (other,))
-            why = (*move.why, f"`{first.text}` {found.why}")
+            move = fork._move(at, (one,), (other,))
+            why = (*self._why, f"`{first.text}` {found.why}")
             yield replace(
                 move,
-                what=f"Split `{_short(step.text)}` in two and {move.what[0].lower()}{move.what[1:]}",
+                what=f"Split `{short(step.text)}` in two and {move.what[0].lower()}{move.what[1:]}",
                 why=why,
                 costs=costs,
             )
-            break
+            if free:
+                break
+            needed = True
         alone = two_step(op)
         if alone is None or any(one.op.argv[-1] == alone for one in self._steps.values() if isinstance(one.op, RunOp)):
             return
@@ -232,26 +205,22 @@ class _Sinking:
             found = wants(replace(op, argv=(*op.argv[:-1], alone)), copied)
         except Unclear:
             return
-        keep = (dict(self._before), dict(self._files), dict(self._folders), dict(self._why), dict(self._risks))
-        if self._add(at, found, step):
+        fork = self._fork()
+        if fork._add(at, found, step):
             flags = block.instruction.flags if block.instruction is not None else ()
             text = f"RUN {''.join(f'--{flag.name}={flag.value} ' for flag in flags)}{alone}"
             costs = {text: cost, step.text: Cost(max(0.5, cost.seconds / 10), "guess")}
-            move = self._move(at, (Block(block.lead, (text + sheet.newline,)),), (Block((), block.body),))
+            move = fork._move(at, (Block(block.lead, (text + sheet.newline,)),), (Block((), block.body),))
             what = f"Install the dependencies before the project is copied: `{alone}`"
             yield replace(move, what=what, costs=costs)
-        self._before, self._files, self._folders, self._why, self._risks = keep
+
+    def _fork(self) -> _Sinking:
+        """One that is where this is, and goes its own way."""
+        fork = shallow(self)
+        fork._before, fork._files, fork._folders = dict(self._before), dict(self._files), dict(self._folders)
+        fork._why, fork._risks = dict(self._why), dict(self._risks)
+        return fork
 
 
 def _inside(path: str, folders: Mapping[str, None]) -> bool:
     return any(path.startswith(folder + "/") for folder in folders)
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = list(names[:4]) + ([f"{len(names) - 4} more"] if len(names) > 4 else [])
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 60 else f"{line[:59]}…"

@@ -14,7 +14,7 @@ from lamina.plan.installs import install_of
 from lamina.plan.steps import RunOp
 
 #: What the commands behind them would miss in a shell of their own.
-_LASTING = frozenset(
+LASTING = frozenset(
     [
         "cd",
         "export",
@@ -51,13 +51,13 @@ def halves(instruction: syntax.Instruction | None, op: RunOp, escape: str = "\\"
     """
     if not isinstance(instruction, syntax.Run) or instruction.heredocs or instruction.command.argv is not None:
         return
-    parts = _parts(instruction.command.text)
-    if len(parts) < 2 or any(command.program == "rm" for command in commands_of(op)):
+    parts = list_parts(instruction.command.text)
+    if parts is None or len(parts) < 2 or any(command.program == "rm" for command in commands_of(op)):
         return
     flags = "".join(f"--{flag.name}{'' if flag.value is None else '=' + flag.value} " for flag in instruction.flags)
     for count in range(len(parts) - 1, 0, -1):
         first = [command for part in parts[:count] for command in shell_commands(part)]
-        if first and all(command.words and command.words[0] not in _LASTING for command in first):
+        if first and all(command.words and command.words[0] not in LASTING for command in first):
             yield _half(flags, parts[:count], escape), _half(flags, parts[count:], escape)
 
 
@@ -83,8 +83,8 @@ def _half(flags: str, parts: list[str], escape: str) -> Half:
     )
 
 
-def _parts(text: str) -> list[str]:
-    """The commands of a list that is joined by `&&` alone; one part if it is anything else."""
+def list_parts(text: str) -> list[str] | None:
+    """The commands of a list that is joined by `&&` alone; None for anything else."""
     parts, begin, at, quote, depth = list[str](), 0, 0, "", 0
     while at < len(text):
         char = text[at]
@@ -100,10 +100,10 @@ def _parts(text: str) -> list[str]:
         elif char in ")}":
             depth -= 1
         elif char in ";|\n`#" and depth == 0:
-            return [text]
+            return None
         elif char == "&" and depth == 0:
             if text[at : at + 2] != "&&":
-                return [text]
+                return None
             parts.append(text[begin:at])
             at += 2
             begin = at

@@ -13,10 +13,10 @@ from msgspec import Struct
 
 from lamina.advise.cost import commands_of
 from lamina.advise.landing import meets
-from lamina.advise.manifests import Reader, Unclear, further
 from lamina.dockerfile.globs import match
 from lamina.dockerfile.shellcommands import ShellCommand
 from lamina.plan.installs import Install, install_of
+from lamina.plan.manifests import Asked, Reader, Unclear, further
 from lamina.plan.scope import normal_path
 from lamina.plan.steps import BindMount, RunOp
 
@@ -32,12 +32,28 @@ _SUBSHELL = re.compile(r"\$\((?!nproc\))|`")
 _LOCAL_PACKAGE = re.compile(r"(\.{0,2}/.*|.*\.(deb|rpm|apk))\Z")
 #: Variables by which a tool is told to read other files.
 _TOLD = re.compile(
-    r"(PIP_(REQUIREMENT|CONSTRAINT|CONFIG_FILE)|PIPENV_PIPFILE|BUNDLE_GEMFILE|UV_(PROJECT|WORKING_DIRECTORY)|"
+    r"(PIP_(REQUIREMENT|CONSTRAINT|CONFIG_FILE|FIND_LINKS)|PIPENV_PIPFILE|BUNDLE_GEMFILE|UV_(PROJECT|WORKING_DIRECTORY)|"
     r"NPM_CONFIG_(USERCONFIG|PREFIX)|GOFLAGS|GOWORK|MAVEN_ARGS)\Z",
     re.IGNORECASE,
 )
 #: What an install makes beside its manifest: a copied folder of that name would land on it.
 _MADE = {"npm": "node_modules", "yarn": "node_modules", "pnpm": "node_modules", "bun": "node_modules"}
+#: How a tool is told to work in another folder, and those flags that name a file.
+_ELSEWHERE = {
+    "npm": ("--prefix", "-C"),
+    "yarn": ("--cwd",),
+    "pnpm": ("--dir", "-C"),
+    "poetry": ("--directory", "-C"),
+    "uv": ("--directory", "--project"),
+    "composer": ("--working-dir", "-d"),
+    "gradle": ("--project-dir", "-p"),
+    "go": ("-C",),
+    "bundler": ("--gemfile",),
+    "maven": ("--file", "-f"),
+}
+_NAMES_FILE = ("--gemfile", "--file", "-f")
+#: A package that a command names by a place rather than by a name.
+_PLACE = re.compile(r"[./~$]|file:|.*\.(whl|zip|gz|tgz|gem|jar)\Z")
 
 
 class Seen(Struct, frozen=True):
@@ -148,6 +164,10 @@ def _install(install: Install, command: ShellCommand, cwd: str, copied: Copied) 
     if install.project:
         instead = f"; `{install.alone}` would not" if install.alone else ""
         raise Unclear(f"it installs the project's own code too{instead}")
+    place = next((word for word in install.packages if _PLACE.match(word)), None)
+    if place is not None:
+        raise Unclear(f"it installs {place}, which may be a file of the project")
+    cwd = _folder_of(install, command, cwd)
     if not install.reads:
         if install.packages:
             return Wants()
@@ -155,23 +175,25 @@ def _install(install: Install, command: ShellCommand, cwd: str, copied: Copied) 
     odd = next((path for path in install.reads if "$" in path or path.startswith(("http:", "https:"))), None)
     if odd is not None:
         raise Unclear(f"it reads {odd}")
-    landed, scripts = copied.landed, "--ignore-scripts" not in command.words
+    landed = copied.landed
     made = _MADE.get(install.tool)
     if made is not None and meets(f"{cwd.rstrip('/')}/{made}", landed):
         raise Unclear(f"{made} is copied, too")
     todo = [path for pattern in install.reads for path in _matching(pattern, cwd, copied.others)]
     named = [path for pattern in install.files for path in _matching(pattern, cwd, copied.others)]
-    if not todo or (install.files and not named):
-        raise Unclear("what it installs from is not among the files that are copied")
     files: dict[str, None] = {}
     places = [normal_path(pattern if pattern[0] == "/" else f"{cwd}/{pattern}") for pattern in install.reads]
     folders = dict.fromkeys(place for place in places if place not in copied.others and meets(place, copied.others))
+    by_name = install.packages and install.tool in ("pip", "uv")
+    if not (todo or folders or by_name) or (install.files and not named):
+        raise Unclear("what it installs from is not among the files that are copied")
+    asked = Asked(install.tool, command.words, cwd)
     while todo:
         path = todo.pop(0)
         if path in files:
             continue
         files[path] = None
-        for more in further(install.tool, path, _reader(copied), copied.others, scripts=scripts):
+        for more in further(asked, path, _reader(copied), copied.others):
             if more.folder:
                 folders[more.path] = None
             elif more.path in copied.others:
@@ -187,6 +209,19 @@ def _install(install: Install, command: ShellCommand, cwd: str, copied: Copied) 
         tuple(_context_folders(folders, landed)),
         risks=risks,
     )
+
+
+def _folder_of(install: Install, command: ShellCommand, cwd: str) -> str:
+    """The folder that an install works in."""
+    for option in _ELSEWHERE.get(install.tool, ()):
+        for at, word in enumerate(command.words):
+            name, _, value = word.partition("=")
+            if name == option:
+                value = value or "".join(command.words[at + 1 : at + 2])
+                if option in _NAMES_FILE or "$" in value:
+                    raise Unclear(f"it is told by {option} where to look")
+                cwd = normal_path(value if value.startswith("/") else f"{cwd}/{value}")
+    return cwd
 
 
 def _rewrites(install: Install) -> str:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from lamina.cli.options import Parser
 from lamina.diagnostics import BuildFailure
+
+if TYPE_CHECKING:
+    from lamina.advise.advice import Advice
+    from lamina.advise.proof import Proof
+    from lamina.cli.advising import Facts
 
 #: What the exit status says: a better order was found (and was not applied); the proof found a difference.
 BETTER, DIFFERS = 10, 1
@@ -20,6 +27,14 @@ def configure(parser: Parser) -> None:
     )
     add = parser.add_argument
     add("context", nargs="?", default=".", metavar="CONTEXT", help="the build context, in a git checkout")
+    add_replay(add)
+    add("--apply", action="store_true", help="write the better Dockerfile, if it is proved")
+    add("--unproved", action="store_true", help="let --apply write it without a proof")
+    add("--json", action="store_true", help="as JSON (docs/advise.md)")
+
+
+def add_replay(add: Callable[..., object]) -> None:
+    """The options of what is replayed and how, for `gathered`."""
     add("-f", "--file", metavar="FILE", help="the Dockerfile (default: CONTEXT/Dockerfile)")
     add("--build-arg", action="append", default=[], metavar="NAME=VALUE", help="value of an ARG")
     add("--target", default="", metavar="STAGE", help="the stage to build (default: the last)")
@@ -32,27 +47,15 @@ def configure(parser: Parser) -> None:
     add("--observe", action="store_true", help="build once before, to see what steps look at")
     add("--prove", action="store_true", help="build both orders at head and at earlier commits, and compare the images")
     add("--commits-to-build", type=_count, default=3, metavar="K", help="earlier commits for --prove (default: 3)")
-    add("--apply", action="store_true", help="write the better Dockerfile, if it is proved")
-    add("--unproved", action="store_true", help="let --apply write it without a proof")
-    add("--json", action="store_true", help="as JSON (docs/advise.md)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from lamina.advise.advice import advise
-    from lamina.cli.advising import facts
     from lamina.report import advise as words
 
     if arguments.apply and not (arguments.prove or arguments.unproved):
         hint = "add --prove, which builds both orders and compares them; or --unproved to do without"
         raise BuildFailure("usage-bad-arguments", "--apply writes what is proved", hint=hint)
-    costs = [_cost(text) for text in arguments.cost]
-    known = facts(arguments, costs)
-    advice = advise(known.case)
-    proof = None
-    if arguments.prove and advice.better:
-        from lamina.cli.proving import prove
-
-        proof = prove(advice, known, arguments.commits_to_build)
+    known, advice, proof = gathered(arguments)
     applied = arguments.apply and advice.better and (proof is None or proof.verdict == "proved")
     if applied:
         from lamina.cli.advising_files import replace_file
@@ -66,6 +69,23 @@ def run(arguments: argparse.Namespace) -> int:
     if proof is not None and proof.verdict == "differs":
         return DIFFERS
     return BETTER if advice.better and not applied else 0
+
+
+def gathered(arguments: argparse.Namespace) -> tuple[Facts, Advice, Proof | None]:
+    """The replay with its advice, and the proof if one was asked for and there is something to prove.
+
+    Raises BuildFailure `context-…`, `dockerfile-…`, `usage-bad-arguments`.
+    """
+    from lamina.advise.advice import advise
+    from lamina.cli.advising import facts
+
+    known = facts(arguments, [_cost(text) for text in arguments.cost])
+    advice = advise(known.case)
+    if not arguments.prove or not advice.better:
+        return known, advice, None
+    from lamina.cli.proving import prove
+
+    return known, advice, prove(advice, known, arguments.commits_to_build)
 
 
 def _count(text: str) -> int:

@@ -16,6 +16,7 @@ from lamina.advise.past import History
 from lamina.advise.sheet import Sheet, sheet
 from lamina.advise.wants import Seen
 from lamina.cli import locate
+from lamina.cli.advising_layers import layers_in
 from lamina.cli.options import host_platform, pairs, platform, store_root
 from lamina.cli.wire import Workshop, workshop
 from lamina.context.ignore_file import load_rules
@@ -95,6 +96,7 @@ def facts(arguments: argparse.Namespace, costs: Sequence[tuple[str, float]]) -> 
             seen=_seen(shop, located.project),
             varying=varying,
             earlier=_earlier(located.directory, history, written.name),
+            layers=layers_in(shop, located.project),
         )
         return Facts(case, located, options, root, tuple(dict.fromkeys(notes)))
 

@@ -36,7 +36,7 @@ class Install(Struct, frozen=True):
 # Patterns are compiled where they are used first: a short command pays for each at its start.
 _PIP = r"pip3?(?:\.\d+)?\Z"
 _PYTHON = r"python3?(?:\.\d+)?\Z"
-_PATH_LIKE = r"(?:\.{1,2}(?:/|\[|\Z)|/|~/)|.*(?:\.whl|\.tar\.gz|\.zip)\Z"
+_PATH_LIKE = r"(?:\.{1,2}(?:/|\[|\Z)|/|~/|[^@:]+/)|.*(?:\.whl|\.tar\.gz|\.zip)\Z"
 _PIP_VALUES = frozenset(
     [
         "-i",
@@ -136,9 +136,10 @@ def _pip(words: list[str]) -> Install | None:
     values = _PIP_VALUES | {"-r", "--requirement", "-c", "--constraint", "-e", "--editable", "-w", "--wheel-dir", "-d"}
     plain = _plain(rest, values)
     paths = [word for word in (*plain, *editable) if re.match(_PATH_LIKE, word)]
+    links = [one for one in _value_of(rest, "-f", "--find-links") if "://" not in one]
     return Install(
         tool="pip",
-        reads=named,
+        reads=(*named, *(one.removeprefix("./").rstrip("/") or "/" for one in links)),
         frozen="--require-hashes" in rest,
         strictly="--require-hashes",
         project=bool(paths),

@@ -12,7 +12,7 @@ from lamina.advise.advice import Advice
 from lamina.advise.cost import Cost, CostBook
 from lamina.advise.proof import BuiltCommit, Proof
 from lamina.advise.replay import Replay
-from lamina.report.words import columns, duration
+from lamina.report.words import columns, duration, size
 
 SCHEMA = 1
 
@@ -77,7 +77,10 @@ def document(advice: Advice, notes: Sequence[str], proof: Proof | None, applied:
         "as_it_was": advice.as_it_was,
         "saved": advice.saved,
         "paths": advice.blamed,
-        "moves": [{"what": move.what, "why": move.why, "risks": move.risks} for move in advice.after.moves],
+        "moves": [
+            {"what": move.what, "why": move.why, "risks": move.risks, "spared": move.spared}
+            for move in advice.after.moves
+        ],
         "patch": advice.patch(),
         "dockerfile": advice.after.scene.sheet.text,
         "ignore": advice.ignores,
@@ -92,6 +95,7 @@ def document(advice: Advice, notes: Sequence[str], proof: Proof | None, applied:
 def _plain(replay: Replay, book: CostBook) -> dict[str, Any]:
     return {
         "seconds": replay.seconds,
+        "waited": replay.waited,
         "missing": sorted(replay.missing),
         "steps": [
             {
@@ -165,15 +169,21 @@ def _order(advice: Advice) -> Iterator[str]:
         if before.seconds > 0:
             yield "  " + _floor(before)
         return
-    saved = _percent(advice.saved, before.seconds)
-    yield (
-        f"A better order: {duration(after.seconds)} instead of {duration(before.seconds)} over the same commits "
-        f"({saved} less).{_basis(after, advice.after.scene.book)}"
-    )
+    if advice.saved > 0:
+        saved = _percent(advice.saved, before.seconds)
+        yield (
+            f"A better order: {duration(after.seconds)} instead of {duration(before.seconds)} over the same commits "
+            f"({saved} less).{_basis(after, advice.after.scene.book)}"
+        )
+    else:
+        yield f"No order costs less than {duration(before.seconds)}, but the same commits cost no more, and:"
+    if after.waited < after.seconds * 0.99:
+        yield f"  Stages run side by side, so that {duration(after.waited)} of it are waited for."
     why = {word: None for move in advice.after.moves for word in move.why}
     risks = {word: None for move in advice.after.moves for word in move.risks}
     for number, move in enumerate(advice.after.moves, 1):
-        yield f"  {number}. {move.what}."
+        smaller = f", which makes the image {size(move.spared)} smaller" if move.spared else ""
+        yield f"  {number}. {move.what}{smaller}."
     if why:
         yield "  It rests on this:"
         yield from (f"    {word}" for word in why)
@@ -228,7 +238,7 @@ def _proof(proof: Proof) -> Iterator[str]:
     yield from columns(rows, 2)
     was, now = proof.seconds
     if was > 0:
-        yield f"  Measured: {duration(now)} instead of {duration(was)} ({_percent(was - now, was)} less)."
+        yield f"  Measured: {duration(now)} instead of {duration(was)} ({_compared(was, now)})."
     for commit in differ:
         for one in commit.strange[:_DIFFERENCES]:
             yield f"  differs in {one.path} ({one.what}) at {commit.id[:10]}"
@@ -251,6 +261,10 @@ def _found(commit: BuiltCommit) -> str:
 
 def _count(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def _compared(was: float, now: float) -> str:
+    return f"{_percent(abs(was - now), was)} {'less' if now <= was else 'more'}"
 
 
 def _percent(part: float, total: float) -> str:

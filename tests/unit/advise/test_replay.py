@@ -153,3 +153,13 @@ def test_a_dockerfile_that_was_changed_itself() -> None:
     assert replayer.as_it_was([(0, bad), (3, good)], lambda step: 1.0) == 4 + 2 + 2
     # The order that comes back finds what it had built, but not of these files.
     assert replayer.as_it_was([(0, bad), (3, good), (5, bad)], lambda step: 1.0) == 4 + 2 + 1 + 2
+
+
+def test_what_is_waited_for_where_stages_run_side_by_side() -> None:
+    text = "FROM base AS one\nCOPY a /\nRUN x\nFROM base\nCOPY b /\nRUN y\nRUN z\nCOPY --from=one /o /o\n"
+    past: list[Tree] = [{"a": "0", "b": "0"}, {"a": "1", "b": "1"}, {"a": "2", "b": "1"}]
+    replay = replayed(plan(text), past, None)
+    # Both at once: two steps beside three, and the copy behind them. Then the first stage alone, and the copy.
+    assert (replay.seconds, replay.waited) == (6.0 + 3.0, 4.0 + 3.0)
+    alone = replayed(plan("FROM base\nCOPY . .\nRUN x\n"), past, None)
+    assert alone.waited == alone.seconds
