@@ -16,6 +16,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from lamina.advise.advice import Advice as Advice
+    from lamina.api import advice as advice
     from lamina.api import build as build
     from lamina.api import check as check
     from lamina.api import forecast as forecast
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Advice",
     "BuildFailure",
     "BuildResult",
     "Diagnostic",
@@ -39,6 +42,7 @@ __all__ = [
     "NotCached",
     "Reporter",
     "Story",
+    "advice",
     "build",
     "check",
     "forecast",
@@ -47,11 +51,13 @@ __all__ = [
 ]
 
 _HOMES = {
+    "advice": "lamina.api",
     "build": "lamina.api",
     "check": "lamina.api",
     "forecast": "lamina.api",
     "key": "lamina.api",
     "story": "lamina.api",
+    "Advice": "lamina.advise.advice",
     "BuildFailure": "lamina.diagnostics",
     "Diagnostic": "lamina.diagnostics",
     "BuildResult": "lamina.engine.request",

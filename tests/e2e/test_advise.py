@@ -13,6 +13,8 @@ from tests.support.command import Command, Completed
 from tests.support.fast_history import add_commits
 from tests.support.git_server import commit, git
 
+import lamina as lmn
+
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
 
 #: An image with installers that take a moment and whose result tells what they have read.
@@ -66,6 +68,9 @@ def told(done: Completed) -> Any:
 def test_the_lessons_bad_order_becomes_its_good_one_and_is_proved(tools: Command, shop: Path) -> None:
     words = ("advise", shop, "--build-arg", "BASE=tools", "--cost", "pip install pipenv=30s", "--cost", "15=1m")
     found = told(tools.run(*words, "--json"))
+    costs = {"pip install pipenv": 30.0, "15": 60.0}
+    called = lmn.advice(shop, build_args={"BASE": "tools"}, costs=costs, root=tools.root)
+    assert (called.patch(), round(called.saved, 3)) == (found["patch"], round(found["saved"], 3))
     good = [line for line in (SHOP / "Dockerfile.good").read_text().splitlines() if line and line[0] != "#"]
     assert [line for line in found["dockerfile"].splitlines() if line and line[0] != "#"] == good
     assert [one["path"] for one in found["paths"]][:2] == ["catalogue/views.py", "Pipfile.lock"]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from lamina.cli.options import Parser
+from lamina.cli.options import Parser, pairs
 from lamina.diagnostics import BuildFailure
 
 if TYPE_CHECKING:
@@ -77,9 +77,23 @@ def gathered(arguments: argparse.Namespace) -> tuple[Facts, Advice, Proof | None
     Raises BuildFailure `context-…`, `dockerfile-…`, `usage-bad-arguments`.
     """
     from lamina.advise.advice import advise
-    from lamina.cli.advising import facts
+    from lamina.cli.advising import Question, facts
 
-    known = facts(arguments, [_cost(text) for text in arguments.cost])
+    known = facts(
+        Question(
+            context=arguments.context,
+            dockerfile=arguments.file,
+            build_args=pairs(arguments.build_arg, "--build-arg", from_environment=True),
+            target=arguments.target,
+            platform=arguments.platform,
+            since=arguments.since,
+            commits=arguments.commits,
+            costs=[_cost(text) for text in arguments.cost],
+            varies=arguments.varies,
+            observe=arguments.observe,
+            root=arguments.root,
+        )
+    )
     advice = advise(known.case)
     if not arguments.prove or not advice.better:
         return known, advice, None

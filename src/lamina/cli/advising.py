@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from lamina.advise.sheet import Sheet, sheet
 from lamina.advise.wants import Seen
 from lamina.cli import locate
 from lamina.cli.advising_layers import layers_in
-from lamina.cli.options import host_platform, pairs, platform, store_root
+from lamina.cli.options import host_platform, platform, store_root
 from lamina.cli.wire import Workshop, workshop
 from lamina.context.ignore_file import load_rules
 from lamina.diagnostics import BuildFailure
@@ -31,6 +30,22 @@ from lamina.plan.steps import ImageRef, MetaOp, Missing, Plan, PlanOptions, Stag
 _MARK = "lamina-advise-varies"
 
 
+class Question(Struct, frozen=True):
+    """What advice is asked for: see `lamina.advice`. `costs` are seconds by a step's line, stage/number or text."""
+
+    context: str | os.PathLike[str]
+    dockerfile: str | os.PathLike[str] | None = None
+    build_args: Mapping[str, str] = {}
+    target: str = ""
+    platform: str | None = None
+    since: str = ""
+    commits: int = 200
+    costs: Sequence[tuple[str, float]] = ()
+    varies: Sequence[str] = ()
+    observe: bool = False
+    root: str | os.PathLike[str] | None = None
+
+
 class Facts(Struct, frozen=True):
     """A case, with what a proof needs besides. `notes` are sentences on what the advice does not know."""
 
@@ -41,36 +56,35 @@ class Facts(Struct, frozen=True):
     notes: tuple[str, ...]
 
 
-def facts(arguments: argparse.Namespace, costs: Sequence[tuple[str, float]]) -> Facts:
+def facts(asked: Question) -> Facts:
     """Gather everything. No step runs, unless it is to be observed.
 
     Raises BuildFailure `context-…`, `dockerfile-…`, `usage-bad-arguments`.
     """
-    if locate.is_elsewhere(arguments.context) or arguments.file == "-":
+    if locate.is_elsewhere(asked.context) or asked.dockerfile == "-":
         hint = "advice is made of a git checkout's history: pass its directory"
         raise BuildFailure("usage-bad-arguments", "the context and the Dockerfile must be files here", hint=hint)
-    root = store_root(arguments.root)
-    build_args = pairs(arguments.build_arg, "--build-arg", from_environment=True)
-    if arguments.observe:
+    root = store_root(asked.root)
+    if asked.observe:
         from lamina.api import build
 
         build(
-            arguments.context,
-            dockerfile=arguments.file,
-            build_args=build_args,
-            target=arguments.target,
-            platform=arguments.platform,
+            asked.context,
+            dockerfile=asked.dockerfile,
+            build_args=asked.build_args,
+            target=asked.target,
+            platform=asked.platform,
             observe=True,
             root=root,
         )
-    located = locate.here(arguments.context, arguments.file)
-    history = read_history(located.directory, limit=arguments.commits, since=arguments.since)
-    varying = {name: f"{_MARK}-{name}" for name in arguments.varies}
+    located = locate.here(asked.context, asked.dockerfile)
+    history = read_history(located.directory, limit=asked.commits, since=asked.since)
+    varying = {name: f"{_MARK}-{name}" for name in asked.varies}
     options = PlanOptions(
-        platform=platform(arguments.platform),
+        platform=platform(asked.platform),
         build_platform=host_platform(),
-        build_args={**build_args, **varying},
-        target=arguments.target,
+        build_args={**asked.build_args, **varying},
+        target=asked.target,
     )
     with workshop(root) as shop:
         notes = list(history.notes)
@@ -89,7 +103,7 @@ def facts(arguments: argparse.Namespace, costs: Sequence[tuple[str, float]]) -> 
         case = Case(
             sheet=written,
             planned=planned,
-            book=CostBook(recorded, _given(plan, costs)),
+            book=CostBook(recorded, _given(plan, asked.costs)),
             history=history,
             rules=load_rules(located.directory, located.path),
             read=read,
