@@ -33,13 +33,14 @@ from lamina.keys.outcome import StageResult
 from lamina.oci.platform import Platform
 from lamina.plan.args import SOURCE_DATE_EPOCH
 from lamina.plan.steps import PlanOptions
-from lamina.ports import Limit, Mount
+from lamina.ports import ImageEntry, Limit, Mount
 from lamina.report.logfile import LogFile
 from lamina.report.plain import PlainReporter
 from lamina.report.tee import Tee
 from lamina.store.builds import Build
 
 if TYPE_CHECKING:
+    from lamina.advise.advice import Advice
     from lamina.cli.checking import Examined
     from lamina.cli.shared_cache import Shared
     from lamina.cli.shared_options import CacheFrom, CacheTo
@@ -79,8 +80,8 @@ def build(
     fail_on_miss: bool = False,
     reuse: bool = False,
     observe: bool | None = None,
-    cache_from: Sequence[str] = (),
-    cache_to: Sequence[str] = (),
+    cache_from: Sequence[str] | None = None,
+    cache_to: Sequence[str] | None = None,
     outputs: Sequence[str] = (),
     root: str | os.PathLike[str] | None = None,
     max_size: int | None = None,
@@ -103,7 +104,8 @@ def build(
     (docs/reproducible.md). The default of all three is what the context's `lamina.toml` says. With `fail_on_miss` no
     step may run; with `reuse` an image that was built from the same inputs is taken as it is. With `observe` (default:
     what `lamina.toml` says, or not) it is noted what RUN steps look at in copied files, and a step that looked at
-    nothing that changed is cached. `cache_from` and `cache_to` are shared caches as for the options of that name.
+    nothing that changed is cached. `cache_from` and `cache_to` are shared caches as for the options of that name; None
+    stands for those of the configuration.
     `outputs` are written as for `lamina build -o`. `root` is the store's folder, `max_size` its limit in bytes
     (default: the store's own). `reporter` hears what happens. `after` is called when an image of one platform is there,
     while the store and the context are still open; the command notes there what a next build may rely on.
@@ -113,12 +115,12 @@ def build(
     wanted = [out.parse_output(output) for output in outputs]
     notes = parse_annotations(annotations)
     chosen = platforms(platform)
-    caches = _shared_caches(cache_from, cache_to) if cache_from or cache_to else None
     mounts, environment = _certificates(ca_certs)
     wish = (modes, source_date_epoch, reproducible)
     opened = _Opened(context, dockerfile, contexts or {}, build_args or {}, store_root(root), runtime, wish, max_size)
     with _workplace(opened) as place, ExitStack() as held:
         shop = place.shop
+        caches = _shared_caches(cache_from, cache_to, place, reporter)
         shared = held.enter_context(_opened_caches(caches, shop, reporter or Reporter())) if caches else None
         options = PlanOptions(
             platform=chosen[0],
@@ -165,6 +167,9 @@ def build(
         for output in (replace(one, exact=own) for one in wanted):
             images = [built[one].image_id for one in chosen]
             manifest = out.export(shop, images, request.tags, output, notes, reporter or Reporter()) or manifest
+        if request.lazy:  # those whose layers were left in the cache have no name until they are pushed
+            for result in results:
+                shop.catalog.add(ImageEntry(result.image_id), request.tags, time.time())
         return replace(results[-1], others=results[:-1], manifest=manifest, shared=use)
 
 
@@ -183,7 +188,7 @@ def forecast(
     network: str = "default",
     hosts: Sequence[tuple[str, str]] = (),
     observe: bool | None = None,
-    cache_from: Sequence[str] = (),
+    cache_from: Sequence[str] | None = None,
     modes: Modes | None = None,
     source_date_epoch: int | Literal["auto"] | None = None,
     reproducible: bool | None = None,
@@ -198,7 +203,6 @@ def forecast(
 
     wish = (modes, source_date_epoch, reproducible)
     opened = _Opened(context, dockerfile, contexts or {}, build_args or {}, store_root(root), "auto", wish)
-    caches = _shared_caches(cache_from, ()) if cache_from else None
     with _workplace(opened) as place, ExitStack() as held:
         options = _plan_options(platform, build_args, target, allow)
         request = replace(
@@ -211,6 +215,7 @@ def forecast(
             observe=place.located.configuration.observe if observe is None else observe,
         )
         world = place.shop.world(place.reader, place.named.readers, place.named.images)
+        caches = _shared_caches(cache_from, (), place, reporter)
         if caches:
             shared = held.enter_context(_opened_caches(caches, place.shop, reporter or Reporter()))
             world = shared.attached(world)
@@ -272,6 +277,36 @@ def check(
 
     source = source_of(*(None if one is None else os.fspath(one) for one in (context, dockerfile)))
     return examine(source, platforms(platform)[0], chosen(skip, enable), dict(build_args or {}), root)
+
+
+def advice(
+    context: str | os.PathLike[str] = ".",
+    *,
+    dockerfile: str | os.PathLike[str] | None = None,
+    build_args: Mapping[str, str] | None = None,
+    target: str = "",
+    platform: str | None = None,
+    since: str = "",
+    commits: int = 200,
+    costs: Mapping[str, float] | None = None,
+    varies: Sequence[str] = (),
+    observe: bool = False,
+    root: str | os.PathLike[str] | None = None,
+) -> Advice:
+    """What `lamina advise` finds: what the order of a Dockerfile has cost over the git history of `context`, and the
+    best other one; `saved` are seconds over these commits, `patch()` is the change as a unified diff.
+
+    `since` is a revision or a date, `commits` the most that are replayed; `costs` are seconds by a step's line,
+    stage/number or text, `varies` names of ARGs that each build gives another value. With `observe` the image is built
+    once before. Otherwise nothing runs, and nothing is fetched.
+
+    Raises BuildFailure `context-…`, `dockerfile-…`, `usage-…`.
+    """
+    from lamina.advise.advice import advise  # here, because a build asks for no advice
+    from lamina.cli.advising import Question, facts
+
+    given = (build_args or {}, target, platform, since, commits, tuple((costs or {}).items()), varies, observe, root)
+    return advise(facts(Question(context, dockerfile, *given)).case)
 
 
 def story(build: str = "", *, root: str | os.PathLike[str] | None = None) -> Story | None:
@@ -357,10 +392,13 @@ def _workplace(given: _Opened) -> Iterator[_Workplace]:
         yield _Workplace(shop, located, named, held.enter_context(closing(_reader(located, shop, same))), same)
 
 
-def _shared_caches(cache_from: Sequence[str], cache_to: Sequence[str]) -> _Caches:
-    from lamina.cli.shared_options import parse_from, parse_to  # here and below: most builds have no shared cache
+def _shared_caches(
+    cache_from: Sequence[str] | None, cache_to: Sequence[str] | None, place: _Workplace, reporter: Reporter | None
+) -> _Caches | None:
+    from lamina.cli.shared_defaults import settled
 
-    return tuple(map(parse_from, cache_from)), tuple(map(parse_to, cache_to))
+    named = place.located.configuration.cache_from
+    return settled(cache_from, cache_to, named, os.environ, reporter or Reporter())
 
 
 def _opened_caches(caches: _Caches, shop: Workshop, reporter: Reporter) -> AbstractContextManager[Shared]:

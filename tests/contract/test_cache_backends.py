@@ -1,17 +1,19 @@
-"""One contract for all places of a shared cache: a directory, a repository of a real registry, a bucket."""
+"""One contract for all places of a shared cache: a directory, a real registry's repository, a bucket of each cloud."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import os
+import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.support.bucket_server import BucketServer, running_bucket
+from tests.support.bucket_server import BucketServer, Kind, running_bucket
 from tests.support.registry_server import RegistryServer, free_port, running_registry
 
 from lamina.diagnostics import BuildFailure
@@ -27,7 +29,7 @@ from lamina.registry.credentials import DockerCredentials
 from lamina.registry.session import Session
 from lamina.registry.settings import RegistrySettings
 
-NAME = "k-" + "ab" * 32
+NAME, OTHER = "k-" + "ab" * 32, "k-" + "cd" * 32
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +39,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]
 
 
 @pytest.fixture(scope="module")
-def bucket() -> Iterator[BucketServer]:
-    with running_bucket() as server:
+def s3() -> Iterator[BucketServer]:
+    with running_bucket("s3") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def gs() -> Iterator[BucketServer]:
+    with running_bucket("gs") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def az() -> Iterator[BucketServer]:
+    with running_bucket("az") as server:
         yield server
 
 
@@ -48,32 +62,38 @@ def registry_cache(host: str, repository: str) -> RegistryCache:
     return RegistryCache(parse_reference(f"{host}/{repository}"), session, session)
 
 
-def bucket_cache(url: str, prefix: str) -> CacheStore:
-    attributes = {"access_key_id": "k", "secret_access_key": "s", "region": "us-east-1"}
-    return open_bucket("s3", {"bucket": "shared", "endpoint_url": url, "prefix": prefix, **attributes}, 2)
+PLACES = ["folder", "registry", "s3", "gs", "az"]
 
 
-@pytest.fixture(params=["folder", "registry", "bucket"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> CacheStore:
+@pytest.fixture(params=PLACES)
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CacheStore:
     name = tmp_path.name.replace("_", "-").replace("[", "").replace("]", "").lower()
     match request.param:
         case "folder":
             return FolderCache(tmp_path / "cache")
         case "registry":
             return registry_cache(request.getfixturevalue("server").host, f"team/{name}")
-    return bucket_cache(request.getfixturevalue("bucket").url, name)
+    server: BucketServer = request.getfixturevalue(request.param)
+    for variable, value in server.env.items():
+        monkeypatch.setenv(variable, value)
+    return open_bucket(server.kind, {**server.attributes, "prefix": name}, 2)
 
 
-@pytest.fixture(params=["folder", "registry", "bucket"])
-def gone(request: pytest.FixtureRequest, tmp_path: Path) -> CacheStore:
+@pytest.fixture(params=PLACES)
+def gone(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CacheStore:
     """A place that is there no more, or never was."""
+    kind: Kind
     match request.param:
         case "folder":
             (tmp_path / "file").write_text("no directory")
             return FolderCache(tmp_path / "file")
         case "registry":
             return registry_cache(f"127.0.0.1:{free_port()}", "team/cache")
-    return bucket_cache(f"http://127.0.0.1:{free_port()}", "p")
+        case _:
+            kind = request.param
+    monkeypatch.setenv("GOOGLE_BEARER_TOKEN", "anything")
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "YW55")
+    return open_bucket(kind, BucketServer(kind, f"http://127.0.0.1:{free_port()}").attributes, 2)
 
 
 def blob(data: bytes) -> Descriptor:
@@ -184,6 +204,55 @@ def test_writers_at_once(store: CacheStore) -> None:
     assert failures == []
     assert store.read(NAME) in documents
     assert all(store.has(digest_of(document)) for document in (*documents, b"common"))
+
+
+def test_what_is_there_is_listed_and_removed(store: CacheStore) -> None:
+    before = store.clock() - 1
+    assert store.names() == {} and store.blobs() == {} and store.look(NAME) is None
+    kept, layer = send(store, b"kept"), send(store, b"layer")
+    store.write(NAME, b"document", [layer])
+    store.write(OTHER, b"other", [kept])
+    assert set(store.names()) == {NAME, OTHER}
+    held = store.look(NAME)
+    assert held is not None and held.data == b"document" and held.size >= 8
+    if not store.collects:
+        assert store.names()[NAME] == held.version and before <= held.used <= store.clock() + 1
+        assert {digest: blob.size for digest, blob in store.blobs().items()} == {kept.digest: 4, layer.digest: 5}
+        assert all(before <= blob.used for blob in store.blobs().values())
+    store.remove([held])
+    store.remove([held])
+    assert store.read(NAME) is None and set(store.names()) == {OTHER}
+    store.remove_blobs([layer.digest, blob(b"absent").digest], store.clock() + 5)
+    assert store.collects or set(store.blobs()) == {kept.digest}
+    assert store.read(OTHER) == b"other" and store.has(kept.digest)
+    store.write(NAME, b"document", [send(store, b"layer")])
+    assert store.read(NAME) == b"document"
+
+
+def test_more_tags_than_a_page(server: RegistryServer) -> None:
+    """Registries list a thousand at a time at most."""
+    store = registry_cache(server.host, "team/pages")
+    names = [f"k-{number:064x}" for number in range(1030)]
+    store.write(names[0], b"x", [])
+    # Putting all of them by the protocol takes long: a tag is a folder of the registry.
+    folder = server.data / "docker/registry/v2/repositories/team/pages/_manifests/tags"
+    for name in names[1:]:
+        shutil.copytree(folder / names[0], folder / name)
+    assert set(store.names()) == set(names)
+
+
+def test_marking_as_used(store: CacheStore) -> None:
+    """At most once a day, and the document is as it was."""
+    layer, now = send(store, b"layer"), time.time()
+    store.write(NAME, b"document", [layer])
+    assert store.read(NAME) == b"document"
+    assert not store.refresh(NAME, now)
+    if isinstance(store, RegistryCache):
+        assert store.refresh(NAME, now - 100_000)
+        held = store.look(NAME)
+        assert held is not None and held.data == b"document" and now - 1 <= held.used <= now + 60
+        assert store.read(NAME) == b"document" and not store.refresh(NAME, now - 100_000)
+    assert store.has(layer.digest)
 
 
 def test_a_place_that_is_gone(gone: CacheStore) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.bucket_server import running_bucket
+from tests.support.bucket_server import Kind, running_bucket
 from tests.support.command import Command, Completed, finish, project
 from tests.support.fault_proxy import FaultProxy
 from tests.support.registry_server import RegistryServer, free_port, running_registry
@@ -109,8 +109,10 @@ def test_a_directory_as_cache(fleet: Fleet, tmp_path: Path) -> None:
     assert shared(third)["hits"] == 0 and third.warnings == []
 
 
-def test_a_bucket_as_cache(fleet: Fleet) -> None:
-    with running_bucket() as bucket:
+@pytest.mark.parametrize("kind", ["s3", "gs", "az"])
+def test_a_bucket_as_cache(tmp_path: Path, busybox_store: Path, kind: Kind) -> None:
+    with running_bucket(kind) as bucket:
+        fleet = Fleet(tmp_path, busybox_store, bucket.env)
         cache = f"{bucket.place},prefix=team/cache"
         first = fleet.machine().build(fleet.checkout(), "--cache-to", cache).ok()
         second = fleet.machine().build(fleet.checkout(src_a="other\n"), "--cache-from", cache, "--cache-to", cache)
@@ -118,7 +120,9 @@ def test_a_bucket_as_cache(fleet: Fleet) -> None:
         assert second.row("COPY src").files == {"src/a": "content"}
         third = fleet.machine().build(fleet.checkout(), "--cache-from", cache)
         assert (ran(third), third.image, third.warnings) == ({}, first.image, [])
-        wrong = bucket.place.replace("bucket=shared", "bucket=absent")
+        told = json.loads(fleet.machine().run("cache", "remote", "du", "--json", cache).ok().out)
+        assert told["steps"] == STEPS + 2 and told["loose"] == {"blobs": 0, "bytes": 0}
+        wrong = bucket.place.replace("=shared", "=absent")
         refused = fleet.machine().build(fleet.checkout(), "--cache-to", wrong).ok()
         assert len(refused.warnings) == 1 and "hidden-away" not in refused.err
 
@@ -269,6 +273,10 @@ def test_a_full_hit_that_is_pushed_moves_no_layer(fleet: Fleet, server: Registry
         fetched = [path for method, path, _ in proxy.seen if method == "GET" and "/blobs/" in path]
         # The configuration, and the base that is in no cache.
         assert len(sent) <= 2 and fetched == []
+        # The image is whole for all that: what it lacks is had from where it was pushed.
+        machine.verify()
+        assert machine.run("run", f"{proxy.host}/lazy/other:2", "cat", "/out").ok().out == "1\n2\n"
+        machine.verify()
     other = f"docker://{server.host}/lazy/other:2"
     copy = ["skopeo", "copy", "--src-tls-verify=false", other, f"oci:{tmp_path / 'layout'}"]
     subprocess.run(copy, check=True, capture_output=True)

@@ -10,8 +10,9 @@ a tenth of a second):
 
 `server.host` is `127.0.0.1:PORT`; image names are `f"{server.host}/some/name:tag"`. Variants, which can be combined:
 `users={"ann": "secret"}` asks for basic authentication (needs `htpasswd` of Debian's apache2-utils), `tls=True` serves
-https with a certificate for 127.0.0.1 and localhost signed by `server.ca` (made by openssl), `token_realm=…` asks for
-bearer tokens of `tests/support/token_server.py`. Deletion is enabled; files lie below the folder that was given.
+https with a certificate for 127.0.0.1, localhost and registry.invalid signed by `server.ca` (made by openssl),
+`token_realm=…` asks for bearer tokens of `tests/support/token_server.py`. Deletion is enabled unless `delete=False`;
+files lie below the folder that was given.
 """
 
 from __future__ import annotations
@@ -53,7 +54,12 @@ class TokenRealm:
 
 @contextmanager
 def running_registry(
-    folder: Path, *, users: Mapping[str, str] | None = None, tls: bool = False, token_realm: TokenRealm | None = None
+    folder: Path,
+    *,
+    users: Mapping[str, str] | None = None,
+    tls: bool = False,
+    token_realm: TokenRealm | None = None,
+    delete: bool = True,
 ) -> Iterator[RegistryServer]:
     """Start a registry whose files lie below `folder`; it is stopped when the block ends."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +67,7 @@ def running_registry(
     config: dict[str, Any] = {
         "version": "0.1",
         "log": {"level": "info", "accesslog": {"disabled": True}},
-        "storage": {"filesystem": {"rootdirectory": str(folder / "data")}, "delete": {"enabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(folder / "data")}, "delete": {"enabled": delete}},
         "http": {"addr": host, "secret": "only-for-tests"},
     }
     ca = None
@@ -120,9 +126,11 @@ def make_authority(folder: Path) -> tuple[Path, Path]:
 
 
 def make_certificate(folder: Path, authority: tuple[Path, Path]) -> tuple[Path, Path]:
-    """A server certificate for 127.0.0.1 and localhost: (certificate, key), PEM."""
+    """A server certificate for 127.0.0.1, localhost and registry.invalid: (certificate, key), PEM."""
     certificate, key, request, extensions = (folder / name for name in ("tls.pem", "tls.key", "tls.csr", "tls.ext"))
-    extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth\n")
+    extensions.write_text(
+        "subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:registry.invalid\nextendedKeyUsage=serverAuth\n"
+    )
     _openssl(
         *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
         *("-subj", "/CN=127.0.0.1", "-keyout", str(key), "-out", str(request)),

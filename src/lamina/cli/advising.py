@@ -75,6 +75,8 @@ def facts(asked: Question) -> Facts:
             target=asked.target,
             platform=asked.platform,
             observe=True,
+            cache_from=(),  # what comes from elsewhere is not observed
+            cache_to=(),
             root=root,
         )
     located = locate.here(asked.context, asked.dockerfile)

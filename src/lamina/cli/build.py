@@ -85,6 +85,7 @@ def configure(parser: Parser) -> None:
     shared = "a cache of other machines: registry, local, s3, gs, az (docs/shared-cache.md)"
     many("--cache-from", metavar="type=T,…", help=shared)
     many("--cache-to", metavar="type=T,…", help="write steps to it, for other machines")
+    add("--no-shared-cache", action="store_true", help="no cache of other machines, whatever the configuration says")
     add("--cache-mount-root", metavar="DIR", help="the folder of cache mounts (default: in the store)")
     add("--max-size", metavar="SIZE", help="the store's limit, such as 20GB (default: `lamina cache limit`)")
     add_reproducible(add)
@@ -158,8 +159,8 @@ def run(arguments: argparse.Namespace) -> int:
             reuse=arguments.reuse,
             observe=arguments.observe,
             max_size=_limit(arguments.max_size),
-            cache_from=arguments.cache_from,
-            cache_to=arguments.cache_to,
+            cache_from=() if arguments.no_shared_cache else arguments.cache_from or None,
+            cache_to=() if arguments.no_shared_cache else arguments.cache_to or None,
             outputs=[*arguments.output, *(["type=image,push=true"] if arguments.push else [])],
             root=arguments.root,
             reporter=reporter,

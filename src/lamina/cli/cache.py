@@ -1,19 +1,17 @@
-"""`lamina cache`: du, prune, limit, mounts, verify."""
+"""`lamina cache`: du, prune, limit, mounts, remote, verify."""
 
 from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamina.cli.options import Parser, store_root
+from lamina.cli.options import Parser, seconds_of, store_root
 from lamina.cli.wire import Workshop, workshop
-from lamina.diagnostics import BuildFailure
 from lamina.report.words import age, columns, duration, size
 from lamina.store.cachemounts import CacheMounts
 from lamina.store.limit import parse_size, read_setting, write_setting
@@ -22,15 +20,12 @@ if TYPE_CHECKING:
     from lamina.store.gc import Pruned, Wanted
     from lamina.store.usage import StepUsage
 
-_AGE = re.compile(r"(\d+)([smhdw])\Z")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-
 
 def configure(parser: Parser) -> None:
-    from lamina.cli import verify
+    from lamina.cli import cache_remote, verify
 
     actions = parser.add_subparsers(
-        dest="action", required=True, metavar="du|prune|limit|mounts|verify", parser_class=Parser
+        dest="action", required=True, metavar="du|prune|limit|mounts|remote|verify", parser_class=Parser
     )
     du = actions.add_parser("du", help="what the store takes on the disk")
     du.add_argument("--records", action="store_true", help="also every cached step, the least valuable first")
@@ -51,10 +46,15 @@ def configure(parser: Parser) -> None:
     mounts.add_argument("--delete", action="store_true", help="delete those that no step uses now")
     mounts.add_argument("--older-than", metavar="AGE", help="only those last used before AGE: 12h, 30d, 4w")
     mounts.add_argument("--cache-mount-root", metavar="DIR", help="where they are, if not in the store")
+    cache_remote.configure(actions.add_parser("remote", help="the same for a shared cache: du, prune"))
     verify.configure(actions.add_parser("verify", help="check every digest, or run cached steps again"))
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.action == "remote":
+        from lamina.cli import cache_remote
+
+        return cache_remote.run(arguments)
     root = store_root(arguments.root)
     if arguments.action == "verify":
         from lamina.cli import verify
@@ -156,7 +156,7 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
     if project is not None and (os.path.isdir(project) or ":" not in project):
         project = os.path.realpath(project)
     return Wanted(
-        older_than=time.time() - _age(arguments.older_than) if arguments.older_than else None,
+        older_than=time.time() - seconds_of(arguments.older_than) if arguments.older_than else None,
         max_size=parse_size(arguments.max_size) if arguments.max_size else None,
         project=project,
         stage=arguments.stage,
@@ -193,7 +193,7 @@ def _mounts(shop: Workshop, arguments: argparse.Namespace) -> int:
     given = arguments.cache_mount_root
     folders = CacheMounts(Path(given) if given else shop.store.layout.cache_mounts)
     now = time.time()
-    before = now - _age(arguments.older_than) if arguments.older_than else None
+    before = now - seconds_of(arguments.older_than) if arguments.older_than else None
     if arguments.delete:
         _ = shop.rung  # as an ordinary user, files of other uids can only be deleted from inside the namespace
         gone = folders.delete(unused_since=before)
@@ -203,10 +203,3 @@ def _mounts(shop: Workshop, arguments: argparse.Namespace) -> int:
     rows = [(each.name, age(now - each.used), size(each.size()), str(each.path)) for each in found]
     print("\n".join(columns([("NAME", "LAST USED", "SIZE", "FOLDER"), *rows])))
     return 0
-
-
-def _age(text: str) -> float:
-    found = _AGE.match(text)
-    if not found:
-        raise BuildFailure("usage-bad-arguments", f"{text!r} is not an age", hint="write 12h, 30d or 4w")
-    return int(found[1]) * _SECONDS[found[2]]

@@ -38,6 +38,10 @@ class Configuration(Struct, frozen=True, rename="kebab"):
     ] = None
     observe: Annotated[bool, Meta(description="true or false")] = False
     reproducible: Annotated[bool, Meta(description="true or false")] = False
+    cache_from: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._:/-]*\Z")], ...],
+        Meta(description='a list of repositories such as ["registry.example/team/cache"]'),
+    ] = ()
 
 
 def project_configuration(directory: Path) -> Configuration:
@@ -96,6 +100,14 @@ def _decoded(text: str, path: Path) -> Configuration:
     fields = {field.encode_name: field for field in msgspec.structs.fields(Configuration)}
     found: dict[str, Any] = {}
     for key, value in table.items():
+        if key == "cache-to":
+            # Who wrote the project may be somebody else, and would have the user's work sent somewhere.
+            raise BuildFailure(
+                "usage-configuration",
+                f"{NAME} cannot say where a build writes",
+                span=_place(text, key, path),
+                hint="give --cache-to, or write cache-to into ~/.config/lamina/config.toml",
+            )
         if key not in fields:
             raise _unknown(key, tuple(fields), _place(text, key, path))
         field = fields[key]

@@ -13,6 +13,8 @@ from lamina.diagnostics import BuildFailure
 from lamina.oci.platform import Platform, normal_architecture, parse_platform
 from lamina.oci.reference import Reference, parse_reference
 
+_AGE = re.compile(r"([0-9]{1,9})([smhdw])\Z")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _UNKNOWN = re.compile(r"unrecognized arguments: (\S+)")
 
 
@@ -121,6 +123,14 @@ def epoch(text: str | None) -> int | Literal["auto"] | None:
         hint = "write a number of seconds since 1970, or auto for the commit's time"
         raise BuildFailure("usage-bad-arguments", f"--source-date-epoch {text!r} is no time", hint=hint)
     return int(text)
+
+
+def seconds_of(text: str) -> int:
+    """An age such as `12h`, `30d`, `4w`. Raises BuildFailure `usage-bad-arguments`."""
+    found = _AGE.match(text)
+    if not found:
+        raise BuildFailure("usage-bad-arguments", f"{text!r} is not an age", hint="write 12h, 30d or 4w")
+    return int(found[1]) * _SECONDS[found[2]]
 
 
 def pairs(values: Sequence[str], option: str, *, from_environment: bool = False) -> dict[str, str]:

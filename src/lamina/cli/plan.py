@@ -24,6 +24,7 @@ def configure(parser: Parser) -> None:
     add("--no-cache", action="store_true", help="as if every step ran anew")
     add("--no-cache-filter", action="append", default=[], metavar="STAGE", help="as if a stage ran anew")
     add("--cache-from", action="append", default=[], metavar="type=T,…", help="a cache of other machines")
+    add("--no-shared-cache", action="store_true", help="as for `lamina build`")
     add("--observe", action=argparse.BooleanOptionalAction, help="as for `lamina build`")
     add("--budget", metavar="TIME", help=f"exit with {OVER_BUDGET} if it would take longer, such as 60s")
     add("--json", action="store_true", help="print the plan as JSON (docs/formats/plan.md)")
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         no_cache=arguments.no_cache,
         no_cache_stages=arguments.no_cache_filter,
         observe=arguments.observe,
-        cache_from=arguments.cache_from,
+        cache_from=() if arguments.no_shared_cache else arguments.cache_from or None,
         **planned.fields(arguments),
     )
     story = tell(found.stages)

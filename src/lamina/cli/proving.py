@@ -97,6 +97,8 @@ class _Proving:
             platform=str(known.options.platform),
             observe=False,
             no_cache=no_cache,
+            cache_from=(),
+            cache_to=(),
             root=known.root,
         )
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from lamina.cli.user_caches import KEYS, UserCaches, caches_of
 from lamina.diagnostics import BuildFailure
 from lamina.registry.credentials import DockerCredentials
 from lamina.registry.proxies import Proxies
@@ -80,6 +81,20 @@ def docker_config(environment: Mapping[str, str]) -> Path | None:
 def read_tables(file: Path) -> dict[str, RegistryTable]:
     """The `[registry."HOST"]` tables of a configuration, by host; none if there is no file. Raises BuildFailure
     `usage-configuration`."""
+    return _tables_of(file, _read(file))
+
+
+def user_caches(environment: Mapping[str, str]) -> UserCaches:
+    """What the user's file says of shared caches, else what the machine's says, key by key. Raises BuildFailure
+    `usage-configuration`."""
+    found: dict[str, tuple[str, ...]] = {}
+    for file in (_SYSTEM, _user_file(environment)):
+        if file is not None:
+            found.update(caches_of(file, _read(file)))
+    return UserCaches(**found)
+
+
+def _read(file: Path) -> dict[str, Any]:
     try:
         with file.open("rb") as stream:
             raw = stream.read(_MAX_BYTES + 1)
@@ -95,7 +110,11 @@ def read_tables(file: Path) -> dict[str, RegistryTable]:
         whole = tomllib.loads(raw.decode())
     except (ValueError, RecursionError) as error:
         raise _unusable(file, str(error)) from None
-    _known(file, "the file", whole, ("registry",))
+    _known(file, "the file", whole, ("registry", *KEYS))
+    return whole
+
+
+def _tables_of(file: Path, whole: Mapping[str, Any]) -> dict[str, RegistryTable]:
     named = whole.get("registry", {})
     if not isinstance(named, dict):
         raise _unusable(file, '`registry` is no table: write [registry."HOST"]')

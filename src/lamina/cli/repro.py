@@ -42,6 +42,7 @@ _KEPT_BACK = frozenset(
         *("help", "context", "file", "root", "json", "parser", "words", "reproducible", "load"),
         *("tag", "annotation", "output", "push", "iidfile", "metadata_file"),
         *("no_cache", "no_cache_filter", "pull", "fail_on_miss", "reuse", "cache_from", "cache_to"),
+        "no_shared_cache",
         *("cache_mount_root", "max_size"),
     )
 )
@@ -225,7 +226,7 @@ def attempt() -> int:
     order = msgspec.json.decode(os.fsencode(sys.argv[1]), type=Order)
     os.environ["LAMINA_ROOT"] = order.root
     _bring(order)
-    return command(["build", *order.words])
+    return command(["build", "--no-shared-cache", *order.words])
 
 
 def _bring(order: Order) -> None:

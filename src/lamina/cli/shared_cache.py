@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from lamina.cli import shared_entry
 from lamina.cli.shared_entry import Entry, address_name, connected, is_of, key_name
-from lamina.cli.shared_options import CacheFrom, CacheTo, open_place
+from lamina.cli.shared_options import CacheFrom, CacheTo, open_place, starts_threads
 from lamina.cli.shared_send import Sender, Target, read_entries
 from lamina.cli.wire import KnownLayer, Workshop
 from lamina.diagnostics import BuildFailure, Diagnostic
@@ -59,6 +59,7 @@ class SharedSteps:
         self._guard = threading.Lock()
         self._places: dict[ChainID, tuple[Source, Entry]] = {}
         self._lost: set[ChainID] = set()
+        self._names: dict[ChainID, str] = {}
         self._asked = False
         #: What went wrong with a place, the first of each. It is asked no more.
         self.failures: dict[str, BuildFailure] = {}
@@ -89,7 +90,12 @@ class SharedSteps:
                     if result is not None and is_of(entry, key) and result not in self._lost:
                         offers.setdefault(key, []).append(entry)
                         self._places.setdefault(result, (source, entry))
-        return {key: self._shared(entry) for key, entry in connected(keys, offers).items()}
+        chosen = connected(keys, offers)
+        with self._guard:
+            for key, entry in chosen.items():
+                if entry.record.result is not None:
+                    self._names[entry.record.result] = key_name(key)
+        return {key: self._shared(entry) for key, entry in chosen.items()}
 
     def _shared(self, entry: Entry) -> SharedStep:
         record = entry.record
@@ -130,6 +136,23 @@ class SharedSteps:
     def offer(self, record: CacheRecord) -> None:
         """See `ports.SharedCache`."""
         self._sender.offer(record)
+
+    def used(self, results: Sequence[ChainID]) -> None:
+        """Mark the steps with these results as used, where the build may also write: their age decides what goes."""
+        with _threads(_AT_ONCE) as pool:
+            list(pool.map(self._refresh, [result for result in results if result in self._names]))
+
+    def _refresh(self, result: ChainID) -> None:
+        source, entry = self._places[result]
+        title = source.store.title
+        if title in self.failures or title in self._sender.failures or not self._sender.is_for(source.origin.place):
+            return
+        try:
+            source.store.refresh(self._names[result], entry.written)
+        except BuildFailure as failure:
+            self.failures.setdefault(title, failure)
+        except Exception as error:  # whatever it is, the build is none the worse for it
+            self.failures.setdefault(title, failed(title, "be written", repr(error)))
 
     def _ask(self, source: Source, name: str) -> tuple[Entry, ...]:
         if source.store.title in self.failures:
@@ -242,6 +265,8 @@ class Shared:
             if not isinstance(step.step.op, MetaOp)
         ]
         hits = [step for step in steps if isinstance(step.decision, Hit) and step.decision.origin == "shared"]
+        if results:
+            self._tend([step.record.result for step in hits if step.record is not None and step.record.result])
         return SharedUse(
             hits=len(hits),
             steps=len(steps),
@@ -250,6 +275,17 @@ class Shared:
             written=self._sender.written,
             sent=self._sender.sent,
         )
+
+    def _tend(self, used: Sequence[ChainID]) -> None:
+        """What writers do for the place when a build is done."""
+        if used:
+            self._steps.used(used)
+        if self._sender.has_limits:
+            _ = self._shop.rung  # there are threads from now on
+            for title, gone in self._sender.clear_away().items():
+                narrator = Narrator(self._reporter)
+                with narrator.job(f"clearing away in the shared cache {title}") as vertex:
+                    narrator.note(vertex, f"{gone.steps} steps removed, {size(gone.bytes)}; {size(gone.left)} left")
 
     def warn(self) -> None:
         """Tell what went wrong with the places, once each."""
@@ -270,15 +306,23 @@ def opened(
     Raises BuildFailure `usage-cache` for a place that cannot be opened on this machine.
     """
     shared_entry.prepare()
-    sources = [Source(open_place(one.place, one.timeout, shop), one) for one in cache_from]
-    targets = [Target(open_place(one.place, one.timeout, shop), one) for one in cache_to]
+    places = [*(one.place for one in cache_from), *(one.place for one in cache_to)]
+    if any(map(starts_threads, places)):
+        _ = shop.rung
+    sources = [Source(open_place(one.place, one.timeout, shop.session), one) for one in cache_from]
+    targets = [Target(open_place(one.place, one.timeout, shop.session), one) for one in cache_to]
     sender = Sender(shop, targets)
     shared = Shared(shop, SharedSteps(shop, sources, sender), sender, reporter)
+    told = True
     try:
         yield shared
     except BuildFailure:
         shared.finish(())
         raise
+    except KeyboardInterrupt:
+        told = False  # what fails now was cut off by the user
+        raise
     finally:
         sender.stop()
-        shared.warn()
+        if told:
+            shared.warn()

@@ -91,6 +91,18 @@ def unpack(document: bytes, secret: bytes | None) -> tuple[Entry, ...]:
     return decode(_expanded(packed, _MAX_ENTRIES), tuple[Entry, ...])
 
 
+def is_foreign(document: bytes) -> bool:
+    """Whether a document that cannot be unpacked is whole all the same, so that another lamina may have written it."""
+    if not document.startswith((_SIGNED, _UNSIGNED)):
+        return document.startswith(b"lmc")
+    try:
+        packed = document[len(_UNSIGNED) + (32 if document.startswith(_SIGNED) else 0) :]
+        decode(_expanded(packed, _MAX_ENTRIES), object)
+    except ValueError:
+        return False
+    return True
+
+
 def stripped(record: CacheRecord) -> CacheRecord:
     """A record as it leaves the machine: without what is of this machine alone, its paths and its observations."""
     parts = tuple(replace(part, span=None) for part in record.key.parts)

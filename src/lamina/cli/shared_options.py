@@ -11,13 +11,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lamina import __version__
-from lamina.cli.options import reference, suggestion
+from lamina.cli.options import reference, seconds_of, suggestion
 from lamina.diagnostics import BuildFailure
 from lamina.oci.mediatypes import COMPRESSIONS
 
 if TYPE_CHECKING:
-    from lamina.cli.wire import Workshop
     from lamina.registry.cachestore import CacheStore
+    from lamina.registry.session import Session
 
 #: What names a place, by type: the needed attributes first.
 _PLACES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -30,11 +30,14 @@ _PLACES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             *("access_key_id", "secret_access_key", "session_token"),
         ),
     ),
-    "gs": (("bucket",), ("prefix",)),
+    "gs": (("bucket",), ("prefix", "endpoint_url")),
     "az": (("account", "container"), ("prefix", "endpoint_url")),
 }
 _FROM = ("verify", "timeout")
-_TO = ("mode", "compression", "compression-level", "ignore-error", "writer", "sign", "timeout")
+_TO = (
+    *("mode", "compression", "compression-level", "ignore-error", "writer", "sign", "timeout"),
+    *("max-size", "max-age"),
+)
 #: What BuildKit's caches take and what is so here anyway.
 _IGNORED = ("image-manifest", "oci-mediatypes", "force-compression")
 _MIN_SECRET = 16
@@ -51,6 +54,16 @@ class Place(Struct, frozen=True):
         return self.attributes.get(name, "")
 
 
+class Limits(Struct, frozen=True):
+    """What is to be left of a cache: bytes, and the seconds for which what nobody uses stays."""
+
+    max_size: int | None = None
+    max_age: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.max_size is not None or self.max_age is not None
+
+
 class CacheFrom(Struct, frozen=True):
     """One `--cache-from`. Entries that are not signed with `secret` count as absent if there is one; `timeout` is for
     how many seconds the place may be silent."""
@@ -61,7 +74,7 @@ class CacheFrom(Struct, frozen=True):
 
 
 class CacheTo(Struct, frozen=True):
-    """One `--cache-to`. `mode`: all steps, or those of the resulting image alone."""
+    """One `--cache-to`. `mode`: all steps, or those of the resulting image alone. `limits` hold after the build."""
 
     place: Place
     mode: Literal["min", "max"] = "max"
@@ -70,6 +83,7 @@ class CacheTo(Struct, frozen=True):
     writer: str = f"lamina {__version__}"
     secret: bytes | None = None
     timeout: float = _TIMEOUT
+    limits: Limits = Limits()
 
 
 def parse_from(text: str) -> CacheFrom:
@@ -97,29 +111,40 @@ def parse_to(text: str) -> CacheTo:
         rest.get("writer") or f"lamina {__version__}",
         _secret(rest.get("sign"), text),
         _seconds(rest, text),
+        _limits(rest, text),
     )
 
 
-def open_place(place: Place, timeout: float, shop: Workshop) -> CacheStore:
+def parse_place(text: str) -> tuple[Place, float]:
+    """The place alone, and its timeout, whichever of the two options the words are for. Raises BuildFailure
+    `usage-cache`."""
+    place, rest = _read(text, "the cache", tuple(dict.fromkeys((*_FROM, *_TO))))
+    return place, _seconds(rest, text)
+
+
+def starts_threads(place: Place) -> bool:
+    """Whether what opens this place starts threads that stay: namespaces are entered before there are any."""
+    return place.type not in ("registry", "local")
+
+
+def open_place(place: Place, timeout: float, session: Session) -> CacheStore:
     """Raises BuildFailure `usage-cache` where it cannot be opened here."""
     if place.type == "registry":
-        return _open_registry(place, timeout, shop)
+        return _open_registry(place, timeout, session)
     if place.type == "local":
         from lamina.registry.cachefolder import FolderCache
 
         return FolderCache(Path(place["folder"]).absolute())
     from lamina.registry.cachebucket import open_bucket
 
-    # The library starts threads that stay, and namespaces are entered before there are any.
-    _ = shop.rung
     return open_bucket(place.type, place.attributes, timeout)
 
 
-def _open_registry(place: Place, timeout: float, shop: Workshop) -> CacheStore:
+def _open_registry(place: Place, timeout: float, session: Session) -> CacheStore:
     from lamina.registry.cacheregistry import RegistryCache
     from lamina.registry.session import Session
 
-    name, session = reference(place["ref"]), shop.session
+    name = reference(place["ref"])
     with suppress(BuildFailure):
         # Here, because programs that keep credentials may not answer to a process in its own namespaces.
         session.credentials.lookup(name.registry)
@@ -193,6 +218,19 @@ def _seconds(values: Mapping[str, str], text: str) -> float:
     if not (given.isascii() and given.isdigit() and int(given) > 0):
         raise _bad(f"{text}: timeout is not a number of seconds", "such as timeout=10")
     return float(given)
+
+
+def _limits(values: Mapping[str, str], text: str) -> Limits:
+    from lamina.store.limit import parse_size
+
+    try:
+        return Limits(
+            parse_size(values["max-size"]) if "max-size" in values else None,
+            seconds_of(values["max-age"]) if "max-age" in values else None,
+        )
+    except BuildFailure as failure:
+        plain = failure.diagnostic
+        raise _bad(f"--cache-to {text}: {plain.message}", plain.hint) from None
 
 
 def _bad(message: str, hint: str | None) -> BuildFailure:

@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from lamina.cli import shared_entry
 from lamina.cli.shared_entry import Entry, address_name, is_of, key_name
-from lamina.cli.shared_options import CacheTo
+from lamina.cli.shared_options import CacheTo, Place
+from lamina.cli.shared_prune import Pruned, is_due, prune
 from lamina.cli.shipping import Form, Shipper
 from lamina.cli.wire import Workshop
 from lamina.diagnostics import BuildFailure
@@ -30,6 +31,8 @@ _AT_ONCE = 3
 _VARIANTS = 4
 #: How often an entry is written that another writer wrote over at the same moment.
 _ATTEMPTS = 4
+
+Opener = Callable[[], BinaryIO]
 
 
 class Target(Struct, frozen=True):
@@ -107,6 +110,30 @@ class Sender:
         for future in waiting:
             future.result()
 
+    def clear_away(self) -> dict[str, Pruned]:
+        """Keep the limits of the places that have some, if nobody did for most of a day: what went, by title."""
+        done: dict[str, Pruned] = {}
+        for target in self._targets:
+            title, store = target.store.title, target.store
+            if not target.to.limits or title in self.failures or self._stopping:
+                continue
+            try:
+                if is_due(store):
+                    done[title] = prune(store, target.to.limits)
+            except BuildFailure as failure:
+                self._failed(title, failure)
+            except Exception as error:  # whatever it is, the build is none the worse for it
+                self._failed(title, failed(title, "be cleared away", repr(error)))
+        return done
+
+    def is_for(self, place: Place) -> bool:
+        """Whether steps are written to a place."""
+        return any(target.to.place == place for target in self._targets)
+
+    @property
+    def has_limits(self) -> bool:
+        return any(target.to.limits for target in self._targets)
+
     def stop(self) -> None:
         """Give up what is not done."""
         self._stopping = True
@@ -141,18 +168,34 @@ class Sender:
 
     def _write_to(self, target: Target, record: CacheRecord) -> None:
         keys = (record.content_key, record.key.digest)
-        if self._has(target, record.key.digest, record):
+        there = self._found(target, record.key.digest, record)
+        if there is not None and not self._is_lost(target, there):
             return  # it is written last
-        missing = [key for key in keys if not self._has(target, key, record)]
-        entry = self._sent(target, record)
+        missing = [key for key in keys if self._found(target, key, record) is None]
+        entry, taken = self._sent(target, record)
         for key in missing:
             self._put(target, key, entry)
+        for blob, open_blob in taken if not target.store.collects else ():
+            # Somebody who clears away may have looked just before it was named.
+            self._send(target, blob, open_blob)
         with self._guard:
             self.written += 1
         self._note_address(target, entry)
 
-    def _has(self, target: Target, key: Digest, record: CacheRecord) -> bool:
-        return any(entry.record.result == record.result for entry in self._entries(target, key))
+    def _found(self, target: Target, key: Digest, record: CacheRecord) -> Entry | None:
+        """The entry that the place has of this very outcome of a step."""
+        found = (entry for entry in self._entries(target, key) if entry.record.result == record.result)
+        return next(found, None)
+
+    def _is_lost(self, target: Target, entry: Entry) -> bool:
+        """Mark an entry as used. If that was due, it is looked whether its layer is still there: it may have been
+        cleared away while the entry was written."""
+        store, record = target.store, entry.record
+        if not store.refresh(key_name(record.key.digest), entry.written) or store.has(entry.layer.digest):
+            return False
+        assert record.result is not None
+        self.damaged(record.result)
+        return True
 
     def _entries(self, target: Target, key: Digest) -> list[Entry]:
         """The entries that the place has for a key, as far as they are of use."""
@@ -164,7 +207,7 @@ class Sender:
         for _ in range(_ATTEMPTS):
             others = [one for one in self._entries(target, key) if one.record.result != entry.record.result]
             self._write_document(target, key_name(key), (entry, *others[: _VARIANTS - 1]), layers=True)
-            if self._has(target, key, entry.record):
+            if self._found(target, key, entry.record) is not None:
                 return
 
     def _write_document(self, target: Target, name: str, entries: tuple[Entry, ...], *, layers: bool) -> None:
@@ -182,34 +225,38 @@ class Sender:
                 self._write_document(target, name, entries[:1], layers=layers)
         return None
 
-    def _sent(self, target: Target, record: CacheRecord) -> Entry:
-        """Send the blobs of a step."""
+    def _sent(self, target: Target, record: CacheRecord) -> tuple[Entry, list[tuple[Descriptor, Opener]]]:
+        """Send the blobs of a step. Also gives those that were there."""
         to, store = target.to, self._shop.store
         assert record.result is not None and record.diff_id is not None
         shipper = Shipper(self._shop, Form(compression=to.compression, level=to.level))
         layer = shipper.layer(record.result, record.diff_id)
         again = record.result in self._damaged
-        self._send(target, layer, lambda: store.blobs.open(layer.digest), again=again)
+        taken: list[tuple[Descriptor, Opener]] = []
+        open_layer = partial(store.blobs.open, layer.digest)
+        if not self._send(target, layer, open_layer, again=again):
+            taken.append((layer, open_layer))
         self._damaged.discard(record.result)
         files: dict[Digest, Descriptor] = {}
         for part in record.key.parts:
             data = self._packed_files(part.files) if part.files is not None else None
             if part.files is not None and data is not None:
                 files[part.files] = blob = Descriptor(shared_entry.FILES_TYPE, digest_of(data), len(data))
-                self._send(target, blob, partial(io.BytesIO, data))
-        return Entry(shared_entry.FORMAT, record, layer, files, to.writer, time.time())
+                if not self._send(target, blob, partial(io.BytesIO, data)):
+                    taken.append((blob, partial(io.BytesIO, data)))
+        return Entry(shared_entry.FORMAT, record, layer, files, to.writer, time.time()), taken
 
-    def _send(
-        self, target: Target, blob: Descriptor, open_blob: Callable[[], BinaryIO], *, again: bool = False
-    ) -> None:
+    def _send(self, target: Target, blob: Descriptor, open_blob: Opener, *, again: bool = False) -> bool:
+        """Have a blob there; False if it was."""
         with self._guard:
             turn = self._turns.setdefault((target.store.title, blob.digest), threading.Lock())
         with turn:
             if not again and target.store.has(blob.digest):
-                return
+                return False
             if target.store.send(blob, open_blob, self._check):
                 with self._guard:
                     self.sent += blob.size
+            return True
 
     def _check(self, _: int) -> None:
         if self._stopping:

@@ -37,6 +37,7 @@ def wrong(folder: Path) -> Diagnostic:
         ('modes = "git"\n', Configuration(modes="git")),
         ('modes = "keep"\nsource-date-epoch = "auto"\n', Configuration("keep", source_date_epoch="auto")),
         ("reproducible = true\n", Configuration(reproducible=True)),
+        ('cache-from = ["r.example/team/cache"]\n', Configuration(cache_from=("r.example/team/cache",))),
         ("source-date-epoch = 1_700_000_000\n", Configuration(source_date_epoch=1_700_000_000)),
         ('"modes" = "git"\r\nsource-date-epoch = 0', Configuration(modes="git", source_date_epoch=0)),
     ],
@@ -67,6 +68,9 @@ def test_without_the_file_all_is_default(tmp_path: Path) -> None:
         ("source-date-epoch = true", 1, 1, "cannot be True", '"auto" or seconds since 1970'),
         ('source-date-epoch = "1"', 1, 1, "cannot be '1'", '"auto" or seconds since 1970'),
         ("source-date-epoch = 2024-01-01", 1, 1, "cannot be datetime", '"auto" or seconds since 1970'),
+        ('cache-to = ["x"]', 1, 1, "cannot say where a build writes", "--cache-to"),
+        ('cache-from = "r.example/a"', 1, 1, "cannot be 'r.example/a'", "a list of repositories"),
+        ('cache-from = ["type=s3,bucket=b,endpoint_url=http://e"]', 1, 1, "cannot be", "a list of repositories"),
         (f"source-date-epoch = -{10**40}", 1, 1, "cannot be -1000", '"auto" or seconds since 1970'),
     ],
 )
