@@ -305,8 +305,8 @@ def advice(
     from lamina.advise.advice import advise  # here, because a build asks for no advice
     from lamina.cli.advising import Question, facts
 
-    given = (build_args or {}, target, platform, since, commits, tuple((costs or {}).items()), varies, observe, root)
-    return advise(facts(Question(context, dockerfile, *given)).case)
+    given = (build_args or {}, target, platform, since, commits, tuple((costs or {}).items()), varies, root)
+    return advise(facts(Question(context, dockerfile, *given), build if observe else None).case)
 
 
 def story(build: str = "", *, root: str | os.PathLike[str] | None = None) -> Story | None:

@@ -348,6 +348,9 @@ class SharedCache(Protocol):
         """What is there under these definition and content keys, all asked for at once. What is given is consistent:
         the record has that key, its key is the digest of its parts, and its result the chain of parent and layer."""
 
+    def ahead(self, steps: Sequence[SharedStep]) -> None:
+        """Begin to fetch the layers of these steps, which are about to be brought one after the other."""
+
     def bring(self, step: SharedStep, progress: Callable[[str, int, int | None], None]) -> None:
         """Fetch, verify and unpack the layer of a step whose parent is in the store. Raises BuildFailure."""
 

@@ -77,6 +77,7 @@ def gathered(arguments: argparse.Namespace) -> tuple[Facts, Advice, Proof | None
     Raises BuildFailure `context-…`, `dockerfile-…`, `usage-bad-arguments`.
     """
     from lamina.advise.advice import advise
+    from lamina.api import build
     from lamina.cli.advising import Question, facts
 
     known = facts(
@@ -90,9 +91,9 @@ def gathered(arguments: argparse.Namespace) -> tuple[Facts, Advice, Proof | None
             commits=arguments.commits,
             costs=[_cost(text) for text in arguments.cost],
             varies=arguments.varies,
-            observe=arguments.observe,
             root=arguments.root,
-        )
+        ),
+        build if arguments.observe else None,
     )
     advice = advise(known.case)
     if not arguments.prove or not advice.better:

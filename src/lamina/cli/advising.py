@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -26,6 +27,9 @@ from lamina.oci.reference import parse_reference
 from lamina.plan.planner import make_plan
 from lamina.plan.steps import ImageRef, MetaOp, Missing, Plan, PlanOptions, Stage, Step
 
+if TYPE_CHECKING:
+    from lamina.engine.request import BuildResult
+
 #: What stands for a value that no build has twice.
 _MARK = "lamina-advise-varies"
 
@@ -42,7 +46,6 @@ class Question(Struct, frozen=True):
     commits: int = 200
     costs: Sequence[tuple[str, float]] = ()
     varies: Sequence[str] = ()
-    observe: bool = False
     root: str | os.PathLike[str] | None = None
 
 
@@ -56,8 +59,8 @@ class Facts(Struct, frozen=True):
     notes: tuple[str, ...]
 
 
-def facts(asked: Question) -> Facts:
-    """Gather everything. No step runs, unless it is to be observed.
+def facts(asked: Question, observe: Callable[..., BuildResult] | None = None) -> Facts:
+    """Gather everything. No step runs, unless there is `observe`: `lamina.build`, to see what steps look at.
 
     Raises BuildFailure `context-…`, `dockerfile-…`, `usage-bad-arguments`.
     """
@@ -65,10 +68,8 @@ def facts(asked: Question) -> Facts:
         hint = "advice is made of a git checkout's history: pass its directory"
         raise BuildFailure("usage-bad-arguments", "the context and the Dockerfile must be files here", hint=hint)
     root = store_root(asked.root)
-    if asked.observe:
-        from lamina.api import build
-
-        build(
+    if observe is not None:
+        observe(
             asked.context,
             dockerfile=asked.dockerfile,
             build_args=asked.build_args,

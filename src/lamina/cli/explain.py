@@ -65,7 +65,7 @@ def _one(shop: Workshop, found: chosen.Chosen, arguments: argparse.Namespace) ->
     from lamina.report.explain_builds import heading
 
     now, names, story = time.time(), chosen.names_of(shop, found.build), found.story
-    narrative = narrate(story, _needs(shop, story)) if story is not None else None
+    narrative = narrate(story, needs_of(shop, story)) if story is not None else None
     if arguments.json:
         return [explain_json.document(found.build, names, story, narrative, found.step)]
     failed = found.build.result != "done"
@@ -114,7 +114,9 @@ def _observed(shop: Workshop, found: chosen.Chosen, arguments: argparse.Namespac
     return lines
 
 
-def _needs(shop: Workshop, story: Story) -> Needs:
+def needs_of(shop: Workshop, story: Story) -> Needs:
+    """What observed steps of a story needed of copied files, as far as the store still knows."""
+
     def needs(step: ToldStep, copy: ToldStep) -> Needed | None:
         observations = _looks(shop, step)
         return needed(story, step, copy, observations, shop.store.facts.get) if observations is not None else None

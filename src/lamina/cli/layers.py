@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
             return _print_tree(top, told, arguments)
         if not arguments.tui:
             return _survey(shop, subject, arguments, *limits)
-        paths = list(_inventory(shop, subject))
+        paths = list(inventory_of(shop, subject))
     return _explore(subject, paths)  # whoever looks around for an hour holds no store for it
 
 
@@ -102,8 +102,13 @@ def _waste(text: str) -> int | float:
 
 def _subject(shop: Workshop, name: str, arguments: argparse.Namespace) -> Subject:
     image = stored(shop, name, arguments)
-    config = decode_config(shop.store.blobs.read(image.id))
     fetched_layers(shop, image.id)  # fetched if they never were
+    return subject_of(shop, name, image)
+
+
+def subject_of(shop: Workshop, name: str, image: Image) -> Subject:
+    """An image whose layers are in the store. Raises BuildFailure `store-snapshot-missing` if one is not."""
+    config = decode_config(shop.store.blobs.read(image.id))
     paths = []
     for chain in chains_of(config):
         snapshot = shop.store.snapshots.get(chain)
@@ -125,7 +130,8 @@ def _compressed(shop: Workshop, image: Image, config: ImageConfig) -> list[int |
     return [min(sizes) if sizes else None for sizes in packed]
 
 
-def _inventory(shop: Workshop, subject: Subject) -> Iterator[PathChanges]:
+def inventory_of(shop: Workshop, subject: Subject) -> Iterator[PathChanges]:
+    """What each layer does to each path."""
     from lamina.image.inventory import inventory
 
     return inventory(subject.paths, shop.rung.xattr)
@@ -134,7 +140,7 @@ def _inventory(shop: Workshop, subject: Subject) -> Iterator[PathChanges]:
 def _survey(
     shop: Workshop, subject: Subject, arguments: argparse.Namespace, size: int | None, waste: int | float | None
 ) -> int:
-    found = survey(subject.layers, _inventory(shop, subject))
+    found = survey(subject.layers, inventory_of(shop, subject))
     over = excesses(subject.layers, found, size, waste)
     image = subject.image
     if arguments.json:
@@ -162,7 +168,7 @@ def _tree(shop: Workshop, subject: Subject, arguments: argparse.Namespace) -> tu
         raise BuildFailure("usage-bad-arguments", f"{subject.name} has no layer {arguments.layer}", hint=hint)
     top = "/".join(part for part in arguments.tree.split("/") if part not in ("", "."))
     depth = _depth(arguments)
-    root = tree(_inventory(shop, subject), layer=layer, base=subject.base, top=top, depth=depth)
+    root = tree(inventory_of(shop, subject), layer=layer, base=subject.base, top=top, depth=depth)
     found = root.find(top)
     if found is None:
         what = subject.name if layer is None else f"layer {arguments.layer} of {subject.name}"

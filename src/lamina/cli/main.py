@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+from lamina.cli import interrupts
 from lamina.diagnostics import BuildFailure, exit_code
 
 #: Command → (module, what `lamina --help` says of it), in the order of that page.
@@ -21,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("check", "say what is wrong with a Dockerfile, or dear, before it is built"),
     "explain": ("explain", "say why a past build rebuilt what it did, or compare two builds"),
     "advise": ("advise", "say what the order of a Dockerfile cost over the git history, and find a better one"),
+    "report": ("report", "write one HTML page of a past build, or of a replayed git history"),
     "key": ("key", "print the final key of a build without building"),
     "repro": ("repro", "build twice in two stores, and name the first step and file that differ"),
     "records": ("records", "export and import what builds were made of, to compare two machines"),
@@ -63,15 +65,16 @@ def run(words: Sequence[str]) -> int:
         print(f"lamina {__version__}")
         return 0
     try:
-        return _command(name, rest)
+        with interrupts.prompt():
+            return _command(name, rest)
     except BuildFailure as failure:
         from lamina.report.errors import diagnostic_lines
 
         print("\n".join(diagnostic_lines(failure.diagnostic, _sources(failure))), file=sys.stderr)
         return failure.exit_code
     except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return 130
+        interrupts.say()
+        return interrupts.STATUS
     except BrokenPipeError:
         # The reader of our output went away (`lamina images | head`): nothing to say, and nobody to say it to.
         sys.stderr.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -38,6 +38,8 @@ from lamina.report.words import size
 
 #: Documents that are asked for at once.
 _AT_ONCE = 8
+#: Layers that are fetched while those below them are unpacked.
+_AHEAD = 3
 
 Progress = Callable[[str, int, int | None], None]
 
@@ -61,6 +63,9 @@ class SharedSteps:
         self._lost: set[ChainID] = set()
         self._names: dict[ChainID, str] = {}
         self._asked = False
+        self._coming: dict[Digest, Future[None]] = {}
+        self._listeners: dict[Digest, Progress] = {}
+        self._ahead = ThreadPoolExecutor(_AHEAD, "cache-ahead")
         #: What went wrong with a place, the first of each. It is asked no more.
         self.failures: dict[str, BuildFailure] = {}
         #: Bytes that were fetched.
@@ -106,13 +111,34 @@ class SharedSteps:
             self._shop.elsewhere[record.diff_id] = KnownLayer(entry.layer, store.reference)
         return SharedStep(record, entry.layer)
 
+    def ahead(self, steps: Sequence[SharedStep]) -> None:
+        """See `ports.SharedCache`. What fails here is told when the layer is brought."""
+        for step in steps:
+            if step.record.result is not None and step.layer.digest not in self._coming:
+                source, entry = self._places[step.record.result]
+                self._coming[step.layer.digest] = self._ahead.submit(self._download, source, entry, self._tell)
+
+    def _tell(self, digest: str, done: int, total: int | None) -> None:
+        """Progress of what comes ahead of its time, for who waits for it by now."""
+        listener = self._listeners.get(Digest(digest))
+        if listener is not None:
+            listener(digest, done, total)
+
+    def close(self) -> None:
+        """Give up what is still on its way."""
+        self._ahead.shutdown(cancel_futures=True)
+
     def bring(self, step: SharedStep, progress: Progress) -> None:
         """See `ports.SharedCache`. Raises BuildFailure; the step is not found again then."""
         record = step.record
         assert record.result is not None
         source, entry = self._places[record.result]
         try:
-            self._download(source, entry, progress)
+            coming = self._coming.get(entry.layer.digest)
+            if coming is not None:
+                self._listeners[entry.layer.digest] = progress
+                coming.result()
+            self._download(source, entry, progress)  # nothing, if it has come
             self._unpack(entry)
         except BuildFailure as failure:
             self._lost.add(record.result)
@@ -312,7 +338,8 @@ def opened(
     sources = [Source(open_place(one.place, one.timeout, shop.session), one) for one in cache_from]
     targets = [Target(open_place(one.place, one.timeout, shop.session), one) for one in cache_to]
     sender = Sender(shop, targets)
-    shared = Shared(shop, SharedSteps(shop, sources, sender), sender, reporter)
+    steps = SharedSteps(shop, sources, sender)
+    shared = Shared(shop, steps, sender, reporter)
     told = True
     try:
         yield shared
@@ -323,6 +350,7 @@ def opened(
         told = False  # what fails now was cut off by the user
         raise
     finally:
+        steps.close()
         sender.stop()
         if told:
             shared.warn()

@@ -124,7 +124,9 @@ def _finish(job: Job, walks: dict[int, StageWalk], started: float) -> BuildResul
     config = target.config()
     with narrator.job("exporting to image") as vertex:
         image_id = world.blobs.put(encode_config(config))
-        world.catalog.add(ImageEntry(image_id), request.tags, world.now())
+        # Without layers it gets its names from who sends it, and so knows where they can be had from.
+        named = () if target.lacks_layers() else request.tags
+        world.catalog.add(ImageEntry(image_id), named, world.now())
         narrator.note(vertex, f"writing image {image_id}")
         for tag in request.tags:
             narrator.note(vertex, f"naming to {tag}")

@@ -49,6 +49,14 @@ class Sharing:
         """Whether a step's layer has not been brought yet."""
         return step.record is not None and step.record.result in self._lazy
 
+    def ahead(self, chains: Sequence[ChainID], job: Job) -> None:
+        """Begin to fetch the layers of these chains that are about to be brought."""
+        with self._guard:
+            away = [self._lazy[chain] for chain in chains if chain in self._lazy]
+            self.cache.ahead(
+                [one for one in away if one.record.result and not job.world.snapshots.get(one.record.result)]
+            )
+
     def bring(self, chain: ChainID, job: Job) -> None:
         """Have the layer of a chain in the store, if it is in the shared cache. Raises SharedLost."""
         with self._guard:

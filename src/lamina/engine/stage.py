@@ -120,6 +120,9 @@ class StageWalk:
 
     def materialize(self) -> None:
         """Have the layers of the stack so far in the store: they may be known by their digests alone."""
+        chains = [step.record.result for step in self.results if step.record and step.record.result]
+        if self.sharing is not None:
+            self.sharing.ahead(chains, self.job)
         match self.stage.base:
             case StageRef(index=index):
                 self.walks[index].materialize()
@@ -129,9 +132,8 @@ class StageWalk:
                 self.job.fetch(self.job.images[image], name, self.stage.span)
                 self._base = "fetched"
         if self.sharing is not None:
-            for step in self.results:
-                if step.record is not None and step.record.result is not None:
-                    self.sharing.bring(step.record.result, self.job)
+            for chain in chains:
+                self.sharing.bring(chain, self.job)
 
     def lacks_layers(self) -> bool:
         """Whether layers of this stage are in the shared cache alone."""
@@ -169,13 +171,13 @@ class StageWalk:
             if self.job.request.fail_on_miss:
                 self._give_up(step, wanted, decision, "pending", 0.0)
                 raise NotCached(step, decision)
-            started = time.monotonic()
+            started, began = time.monotonic(), time.time()
             try:
                 with self.job.narrator.job(self._name(step), step.span) as vertex:
                     record, kept = self._carry_out(step, wanted, self._earlier(decision), tools, vertex)
             except BaseException as error:
                 outcome: Outcome = "failed" if isinstance(error, BuildFailure) else "canceled"
-                self._give_up(step, wanted, decision, outcome, time.monotonic() - started)
+                self._give_up(step, wanted, decision, outcome, time.monotonic() - started, began)
                 raise
         before = decision.nearest
         if kept and before is not None and before.result == record.result:
@@ -184,7 +186,7 @@ class StageWalk:
             self.missed = address(self.stage.label, step)
         if self.sharing is not None:
             self.sharing.cache.offer(record)
-        return replace(self._apply(step, wanted, decision, record, "done", record.seconds), kept=kept)
+        return replace(self._apply(step, wanted, decision, record, "done", record.seconds), kept=kept, began=began)
 
     def _observed(self, step: Step, wanted: Keyed, miss: Miss, tools: Tools) -> Decision:
         """The result of a step that was observed and saw nothing of what changed; else the miss, with what it saw."""
@@ -204,11 +206,17 @@ class StageWalk:
         return None if self.job.forced(self.stage.label) else decision.nearest
 
     def _give_up(
-        self, step: Step, wanted: Keyed, decision: Decision, outcome: Outcome | Literal["pending"], seconds: float
+        self,
+        step: Step,
+        wanted: Keyed,
+        decision: Decision,
+        outcome: Outcome | Literal["pending"],
+        seconds: float,
+        began: float = 0.0,
     ) -> None:
         """Note a step that ends the walk."""
         where = address(self.stage.label, step)
-        self.results.append(StepResult(step, where, outcome, decision, seconds=seconds, key=wanted.key))
+        self.results.append(StepResult(step, where, outcome, decision, seconds=seconds, key=wanted.key, began=began))
 
     def _decided(self, step: Step, tools: Tools | None) -> tuple[Keyed, Decision] | None:
         wanted = self._keyed(step, tools)

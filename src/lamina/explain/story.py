@@ -43,7 +43,8 @@ class ToldStep(Struct, frozen=True, omit_defaults=True):
     when it ran. `size` is the bytes of its layer. `how` tells how a cached step was found. `causes` are those of a
     miss, the first is the one to tell. `behind`, `kept` and `possible` as in `Row`. `key` has the named inputs;
     `diff_id` and `files` the layer that came of them, with and without times. `read` as in `Hit`; `looks` names all
-    that an observed step looked at, see `keys.looks`.
+    that an observed step looked at, see `keys.looks`. `began` as in `StepResult`; 0 also in stories of before it was
+    noted.
     """
 
     address: str
@@ -65,6 +66,7 @@ class ToldStep(Struct, frozen=True, omit_defaults=True):
     before: Before | None = None
     diff_id: DiffID | None = None
     files: Digest | None = None
+    began: float = 0.0
 
 
 class ToldStage(Struct, frozen=True, omit_defaults=True):
@@ -117,7 +119,15 @@ def _stage(result: StageResult) -> ToldStage:
 
 def _step(result: StepResult) -> ToldStep:
     step, decision, record = result.step, result.decision, result.record
-    told = ToldStep(result.address, step.text, step.span, result.outcome, seconds=result.seconds, kept=result.kept)
+    told = ToldStep(
+        result.address,
+        step.text,
+        step.span,
+        result.outcome,
+        seconds=result.seconds,
+        kept=result.kept,
+        began=result.began,
+    )
     if record is not None:
         told = replace(told, size=record.size, key=_short(record.key), diff_id=record.diff_id, files=record.files)
         told = replace(told, looks=record.looks)

@@ -19,7 +19,8 @@ BaseOutcome = Literal["cached", "fetched", "stage", "scratch"]
 class StepResult(Struct, frozen=True):
     """One step; `pending` in a forecast: it would run. `decision` is None for metadata; `seconds` is what it took now,
     `record.seconds` what it took when its layer was made. `kept`: it ran, came out with the same files as before (all
-    but times), and keeps its earlier layer, so that what stands on it is still cached (DESIGN: "early cutoff")."""
+    but times), and keeps its earlier layer, so that what stands on it is still cached (DESIGN: "early cutoff"). `began`
+    is when it began to run, in seconds since the epoch; 0 if it did not."""
 
     step: Step
     address: str
@@ -30,6 +31,7 @@ class StepResult(Struct, frozen=True):
     kept: bool = False
     possible: bool = False
     key: CacheKey | None = None
+    began: float = 0.0
 
 
 class StageResult(Struct, frozen=True):

@@ -21,8 +21,9 @@ def table_lines(rows: Sequence[Row], *, width: int = 120) -> list[str]:
         if row.stage != stage and stage is not None and len(stages) > 1:
             lines.append("")
         stage = row.stage
-        remark = _remark(row)
-        line = f"{_fit(_one_line(row.text), text_width):<{text_width}}  {row.verdict:<9} {_seconds(row):>7}  {remark}"
+        line = (
+            f"{_fit(_one_line(row.text), text_width):<{text_width}}  {row.verdict:<9} {_seconds(row):>7}  {remark(row)}"
+        )
         lines.append(_fit(line.rstrip(), width))
     return lines
 
@@ -43,7 +44,8 @@ def forecast_line(seconds: float, pending: int, total: int, least: float) -> str
     return f"{pending} of {total} steps would run{told}{best}"
 
 
-def _remark(row: Row) -> str:
+def remark(row: Row) -> str:
+    """Why a row has its verdict, empty where there is nothing to say."""
     told = _reason(row)
     return f"{told}; came out the same" if row.kept else told
 

@@ -35,12 +35,13 @@ class Cache:
 
 
 class Seat:
-    """A `ports.SharedCache` of one machine. `asked` lists the rounds, `brought` the texts of layers."""
+    """A `ports.SharedCache` of one machine. `asked` lists the rounds, `awaited` and `brought` the texts of layers."""
 
     def __init__(self, cache: Cache, machine: MemoryWorld) -> None:
         self._cache = cache
         self._machine = machine
         self.asked: list[int] = []
+        self.awaited: list[str] = []
         self.brought: list[str] = []
         self.broken = False
 
@@ -52,6 +53,9 @@ class Seat:
             for key in (step.record.key.digest, step.record.content_key)
             if key in keys
         }
+
+    def ahead(self, steps: Sequence[SharedStep]) -> None:
+        self.awaited += [step.record.text for step in steps]
 
     def bring(self, step: SharedStep, progress: Callable[[str, int, int | None], None]) -> None:
         if self.broken:
@@ -132,6 +136,7 @@ def test_what_a_step_needs_is_fetched_when_it_runs(cache: Cache) -> None:
     result = other.build(TEXT.replace("RUN two", "RUN other"), lazy=True)
     assert origins(result) == ["shared", "shared", "done"]
     assert other.seat.brought == ["COPY f /f", "RUN one"] and other.ran == ["other"]
+    assert other.seat.awaited == other.seat.brought
     third = Machine(cache, f=b"1")
     assert origins(third.build(TEXT.replace("RUN two", "RUN other"))) == ["shared"] * 3
 
