@@ -41,12 +41,20 @@ def python_rootfs(cache: Path = CACHE) -> Path:
 
     Needs mmdebstrap and root, or sudo. Raises CalledProcessError with mmdebstrap's output in `stderr`.
     """
+    return debian_rootfs("python", PACKAGES, cache)
+
+
+def debian_rootfs(name: str, packages: str, cache: Path = CACHE, *, before: str = "") -> Path:
+    """The same with these packages, separated by commas. `name` is for the file's; `before` a shell command that runs
+    ahead of the packages' own, `$1` being the new root."""
     suite = platform.freedesktop_os_release().get("VERSION_CODENAME", "bookworm")
-    command = _command(suite)
+    command = _command(suite, packages)
+    if before:
+        command.insert(command.index("--quiet"), f"--essential-hook={before}")
     recipe = hashlib.sha256("\0".join(command).encode()).hexdigest()[:12]
-    target = cache / f"python-{suite}-{recipe}.tar"
+    target = cache / f"{name}-{suite}-{recipe}.tar"
     cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "python-base.lock").open("w") as lock:
+    with (cache / f"{name}-base.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several tests may want it at once
         if not target.exists():
             partial = target.with_suffix(".partial")
@@ -56,11 +64,11 @@ def python_rootfs(cache: Path = CACHE) -> Path:
     return target
 
 
-def _command(suite: str) -> list[str]:
+def _command(suite: str, packages: str) -> list[str]:
     """The call of mmdebstrap, with the machine's own mirrors and the tar on its standard output."""
     command = [] if os.geteuid() == 0 else ["sudo"]
     command += ["env", f"SOURCE_DATE_EPOCH={EPOCH}", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR=/var/tmp"]
-    command += ["mmdebstrap", "--quiet", "--format=tar", "--variant=minbase", f"--include={PACKAGES}"]
+    command += ["mmdebstrap", "--quiet", "--format=tar", "--variant=minbase", f"--include={packages}"]
     command += ["--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr"]
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in UNWANTED]
     command += [f"--customize-hook={FINISH}", suite, "-"]

@@ -111,11 +111,13 @@ class Completed:
 
 @dataclass(frozen=True)
 class Command:
-    """`lamina` with the store at `root`. `prefix` goes before the program: `setpriv …` for another user."""
+    """`lamina` with the store at `root`. `prefix` goes before the program: `setpriv …` for another user.
+    `patience` are the seconds that a call may take."""
 
     root: Path
     prefix: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    patience: int = TIMEOUT
 
     def run(self, *words: str | Path, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> Completed:
         done = subprocess.run(
@@ -123,7 +125,7 @@ class Command:
             env=self.environment(env),
             input=stdin,
             capture_output=True,
-            timeout=TIMEOUT,
+            timeout=self.patience,
             check=False,
         )
         return Completed(done.returncode, done.stdout, done.stderr)

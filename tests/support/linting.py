@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from msgspec.structs import replace
+
 from lamina.cli.checking import context_of
 from lamina.dockerfile import parse
 from lamina.dockerfile.ignore import parse_ignore
@@ -25,20 +27,21 @@ IGNORE = ".dockerignore: "
 
 def checked(
     text: str,
-    files: Sequence[str] | None = None,
+    files: Sequence[str] | Mapping[str, str] | None = None,
     *,
     enable: str = "all",
     skip: Sequence[str] = (),
     images: Mapping[str, ImageConfig] | None = None,
 ) -> Checked:
-    """The findings of all rules. `files` are the paths of a context; a line `.dockerignore: a b` is an ignore file."""
+    """The findings of all rules. `files` are the paths of a context, perhaps with texts; a line `.dockerignore: a b` is
+    an ignore file."""
     dockerfile = parse(text.encode(), "Dockerfile")
     context = None if files is None else context_with(text, files)
     subject = survey(dockerfile, HERE, context=context, images=images)
     return check(subject, RULES, Choice(frozenset(skip), frozenset(enable.split(","))))
 
 
-def found(text: str, rule: str, files: Sequence[str] | None = None) -> list[Finding]:
+def found(text: str, rule: str, files: Sequence[str] | Mapping[str, str] | None = None) -> list[Finding]:
     """The findings of one rule."""
     return [one for one in checked(text, files).findings if one.rule == rule]
 
@@ -48,8 +51,8 @@ def lines(text: str, rule: str, files: Sequence[str] | None = None) -> list[int]
     return [one.span.line for one in found(text, rule, files)]
 
 
-def context_with(text: str, files: Sequence[str]) -> Context:
-    """A context of these files, each of one byte, and what the Dockerfile takes of it."""
+def context_with(text: str, files: Sequence[str] | Mapping[str, str]) -> Context:
+    """A context of these files, and what the Dockerfile takes of it. Files without a text cannot be read."""
     ignore = next((line.removeprefix(IGNORE) for line in files if line.startswith(IGNORE)), None)
     rules = None if ignore is None else parse_ignore("\n".join(ignore.split()).encode(), ".dockerignore")
     paths = [one for one in files if not one.startswith(IGNORE)]
@@ -61,4 +64,5 @@ def context_with(text: str, files: Sequence[str]) -> Context:
         (one for one in records if rules is None or not rules.excluded(one.path)), key=lambda record: record.path
     )
     options = PlanOptions(platform=HERE, build_platform=HERE)
-    return context_of(kept, rules, readings(parse(text.encode(), "Dockerfile"), options, kept))
+    context = context_of(kept, rules, readings(parse(text.encode(), "Dockerfile"), options, kept))
+    return replace(context, read=files.get) if isinstance(files, Mapping) else context

@@ -27,11 +27,14 @@ if TYPE_CHECKING:
     from lamina.dockerfile.ignore import IgnoreRules
     from lamina.explain.readings import Reading
     from lamina.keys.filetree import FileRecord
+    from lamina.plan.manifests import Reader
 
 #: What is mended may let another fix through, such as one beside it; no file needs many rounds.
 _ROUNDS = 10
 #: Planning takes time, and no file that people write has so many targets.
 _TARGETS = 30
+#: No manifest has so many bytes.
+_LONGEST = 1 << 20
 
 
 class Source(Struct, frozen=True):
@@ -167,7 +170,24 @@ def _context(
         failure = error
     if found is None:
         return None, failure
-    return context_of(records, found.rules, tuple(reads.values())), failure
+    context = context_of(records, found.rules, tuple(reads.values()))
+    assert source.directory is not None
+    return replace(context, read=_reader(source.directory, records)), failure
+
+
+def _reader(directory: Path, records: Sequence[FileRecord]) -> Reader:
+    """Gives the text of a regular file of the context, unless it is too large for a manifest."""
+    sizes = {record.path: record.size for record in records if record.kind == "file"}
+
+    def read(path: str) -> str | None:
+        if sizes.get(path, _LONGEST) >= _LONGEST:
+            return None
+        try:
+            return (directory / path).read_text("utf-8", "replace")
+        except OSError:
+            return None
+
+    return read
 
 
 def context_of(records: Sequence[FileRecord], rules: IgnoreRules | None, reads: Sequence[Reading]) -> Context:

@@ -82,6 +82,18 @@ SUSPECTS: tuple[Suspect, ...] = (
         path=r"/\.git(/|$)",
     ),
     Suspect(
+        "`.npm/_logs/…`",
+        "npm's logs hold times, in their names as well",
+        "give it a --mount=type=cache, or delete them in the same RUN: rm -rf ~/.npm/_logs",
+        path=r"/\.npm/_logs(/|$)",
+    ),
+    Suspect(
+        "`.rustc_info.json`",
+        "cargo's notes on its compiler, in a random order",
+        _IN_THE_STEP,
+        path=r"/\.rustc_info\.json$",
+    ),
+    Suspect(
         "gzip",
         "gzip's header holds a time",
         "compress with gzip -n",

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from lamina.dockerfile.globs import BadGlob, match
 from lamina.lint.subject import Step, Subject
-from lamina.plan.installs import Install
+from lamina.plan.installs import Install, install_of
+from lamina.plan.manifests import Asked, Unclear, further
 from lamina.plan.scope import normal_path
 
 
@@ -87,6 +88,40 @@ def wanted(subject: Subject, install: Install) -> tuple[str, ...]:
 def copies(steps: Iterable[Step]) -> Iterator[Step]:
     """The steps that copy from the context."""
     return (step for step in steps if step.from_context)
+
+
+def named_further(subject: Subject, step: Step, install: Install) -> tuple[str, ...] | None:
+    """What the manifests of an install name besides: files of the context and folders. None if they name the project's
+    code itself, or it cannot be told what they read.
+
+    The context is taken to lie where the install looks."""
+    context = subject.context
+    command = next((one for one in step.commands if install_of(one) == install), None)
+    if context is None or command is None:
+        return ()
+    files = tuple(f"/{record.path}" for record in context.records if record.kind != "dir")
+    first = [path for path in files if "/" not in path[1:] and reads(install, path)] if not install.files else []
+    todo = first or [path for path in files if any(path[1:] == one.removeprefix("./") for one in install.files)]
+    known = set(todo)
+    found: dict[str, None] = {}
+    try:
+        while todo:
+            asked = Asked(install.tool, command.words, "/")
+            for more in further(asked, todo.pop(), lambda path: context.read(path[1:]), files):
+                if more.path not in known:
+                    known.add(more.path)
+                    found[more.path[1:]] = None
+                    if not more.folder:
+                        todo.append(more.path)
+    except Unclear:
+        return None
+    return tuple(path for path in found if not any(path.startswith(f"{folder}/") for folder in found))
+
+
+def is_gem(subject: Subject) -> bool:
+    """Whether the context is a Ruby library: its Gemfile reads its own code, and it keeps no lock file."""
+    records = subject.context.records if subject.context is not None else ()
+    return any("/" not in record.path and record.path.endswith(".gemspec") for record in records)
 
 
 def named(steps: Sequence[Step]) -> list[str]:

@@ -13,6 +13,7 @@ from lamina.keys.filetree import FileRecord
 from lamina.oci.config import ImageConfig
 from lamina.oci.platform import Platform
 from lamina.plan.installs import Install
+from lamina.plan.manifests import Reader
 
 
 class Junk(Struct, frozen=True):
@@ -34,12 +35,19 @@ class Taken(Struct, frozen=True):
     junk: tuple[Junk, ...] = ()
 
 
+def unread(path: str) -> str | None:
+    """The reader of a context that is known by the names of its files alone."""
+    return None
+
+
 class Context(Struct, frozen=True):
-    """The build context as the ignore rules leave it; `rules` is None if there is no ignore file."""
+    """The build context as the ignore rules leave it; `rules` is None if there is no ignore file. `read` gives the text
+    of a file."""
 
     records: tuple[FileRecord, ...]
     rules: IgnoreRules | None
     taken: tuple[Taken, ...] = ()
+    read: Reader = unread
 
     def on_line(self, line: int) -> Taken | None:
         """What the instruction that begins on a line takes."""

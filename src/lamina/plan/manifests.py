@@ -145,11 +145,19 @@ def _package(path: str, text: str, files: tuple[str, ...], asked: Asked) -> Iter
     own = [name for name in _SCRIPTS if name in data.get("scripts", {})]
     if own and "--ignore-scripts" not in asked.words:
         raise Unclear(f"the script {own[0]!r} of {path} runs the project's own code during the install")
+    # npm links the programs of members that are there, and makes them executable, which a copy below would undo.
+    if path != normal_path(f"{asked.cwd}/package.json") and (
+        data.get("bin") or "bin" in (data.get("directories") or {})
+    ):
+        raise Unclear(f"the programs of {path} are linked by the install")
     for group in ("dependencies", "devDependencies", "optionalDependencies", "resolutions", "overrides"):
         for value in dict(data.get(group) or {}).values():
             local = _LOCAL.match(value) if isinstance(value, str) else None
             if local is not None:
                 yield _folder(path, local[1])
+                manifest = _beside(path, f"{local[1]}/package.json")
+                if manifest in files:
+                    yield More(manifest)
             elif isinstance(value, str) and value.startswith("patch:"):
                 yield from (More(_beside(path, one)) for one in _PATCH.findall(value))
     patched = dict(dict(data.get("pnpm") or {}).get("patchedDependencies") or {})

@@ -26,6 +26,8 @@ CASES = [
     ("/etc/machine-id", b"", 0, "`machine-id`, `ssh_host_*`"),
     ("/etc/ssh/ssh_host_rsa_key.pub", b"", 10, "`machine-id`, `ssh_host_*`"),
     ("/src/.git/index", b"DIRC", 10, "`.git/…`"),
+    ("/root/.npm/_logs/2024-01-01T00_00_00_000Z-debug-0.log", b"0 verbose", None, "`.npm/_logs/…`"),
+    ("/app/target/.rustc_info.json", b"{", 52, "`.rustc_info.json`"),
     ("/usr/share/doc/x.gz", b"\x1f\x8b\x08\x00", 4, "gzip"),
     ("/usr/share/doc/x.gz", b"\x1f\x8b\x08\x00", 7, "gzip"),
     ("/usr/share/doc/x.gz", b"\x1f\x8b\x08\x00", 8, None),

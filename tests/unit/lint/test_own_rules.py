@@ -30,6 +30,7 @@ CASES: list[tuple[str, str, list[int]]] = [
     ("CopyBroaderThanInstall", "FROM a:1\nCOPY package.json .npmrc scripts ./\nRUN npm ci", []),  # may be scripts of it
     ("CopyBroaderThanInstall", "FROM a:1\nCOPY pyproject.toml README.md ./\nRUN poetry install", []),
     ("CopyBroaderThanInstall", "FROM a:1\nCOPY setup.py requirements.txt .\nRUN pip install -r requirements.txt", []),
+    ("UntaggedBase", "FROM gcr.io/distroless/static\nCOPY a /", []),  # has no versions to choose from
     ("EarlyArg", "FROM a:1\nARG VERSION\nRUN a\nRUN b\nRUN c $VERSION", [2]),
     ("EarlyArg", "FROM a:1\nRUN a\nARG VERSION\nRUN c $VERSION", []),
     ("EarlyArg", "FROM a:1\nARG VERSION\nRUN a $VERSION\nRUN b", []),
@@ -135,6 +136,43 @@ def test_the_names_in_the_hint_are_those_that_the_context_has() -> None:
 def test_an_install_that_takes_the_project_along_is_told_to_be_split() -> None:
     (one,) = found("FROM a:1\nCOPY . .\nRUN uv sync --locked", "CodeBeforeDependencies")
     assert one.hint == "put `COPY pyproject.toml uv.lock ./` and `RUN uv sync --no-install-project` above line 2"
+
+
+def test_what_needs_the_code_beside_an_install_stays_below_it() -> None:
+    (one,) = found("FROM a:1\nCOPY . .\nRUN npm ci && npm run build", "CodeBeforeDependencies")
+    assert one.hint == "put `COPY package.json package-lock.json ./` and `RUN npm ci` above line 2"
+    (one,) = found("FROM a:1\nCOPY . .\nRUN apt-get install -y make && make", "CodeBeforeDependencies")
+    assert one.hint == "install the packages in a RUN of their own, and that above line 2"
+
+
+def test_what_the_manifests_name_is_to_be_copied_too() -> None:
+    files = {
+        "package.json": '{"workspaces": ["packages/*"], "dependencies": {"x": "file:local/x"}}',
+        "package-lock.json": "{}",
+        "packages/a/package.json": "{}",
+        "local/x/package.json": "{}",
+    }
+    (one,) = found("FROM a:1\nCOPY . .\nRUN npm ci", "CodeBeforeDependencies", files)
+    assert one.hint and one.hint.endswith("; these name local/x, packages/a/package.json: copy that before it, too")
+
+
+def test_settings_of_npm_without_a_secret_are_none() -> None:
+    text = "FROM a:1\nCOPY . ."
+    assert not found(text, "SecretInCopy", {".npmrc": "save-exact=true\n"})
+    assert found(text, "SecretInCopy", {".npmrc": "//registry.example.test/:_authToken=x\n"})
+    assert found(text, "SecretInCopy", [".npmrc"]) and found(text, "SecretInCopy", {".env": "A=1\n"})
+
+
+def test_an_install_that_runs_the_code_stays_below_it() -> None:
+    files = {"package.json": '{"scripts": {"postinstall": "node setup.js"}}', "setup.js": ""}
+    assert not found("FROM a:1\nCOPY . .\nRUN npm ci", "CodeBeforeDependencies", files)
+    assert found("FROM a:1\nCOPY . .\nRUN npm ci --ignore-scripts", "CodeBeforeDependencies", files)
+
+
+def test_a_gem_has_no_lock_file_and_its_gemfile_reads_its_code() -> None:
+    text, files = "FROM a:1\nCOPY . .\nRUN bundle install", ["Gemfile", "shop.gemspec", "lib/shop.rb"]
+    assert lines(text, "CodeBeforeDependencies", files) == lines(text, "LockFileMissing", files) == []
+    assert lines(text, "CodeBeforeDependencies", ["Gemfile", "app.rb"]) == [2]
 
 
 def test_a_directory_is_looked_into() -> None:

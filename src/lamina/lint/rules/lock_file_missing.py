@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lamina.lint.copies import copies, is_whole, named, reads
+from lamina.lint.copies import copies, is_gem, is_whole, named, reads
 from lamina.lint.rule import Found, Rule
 from lamina.lint.subject import Step, Subject
 from lamina.plan.installs import Install
@@ -33,6 +33,8 @@ def _check(subject: Subject) -> Iterator[Found]:
 def lock_is_missing(subject: Subject, above: Sequence[Step], step: Step, install: Install) -> bool:
     """Whether an install surely has no lock file: it is not in the context, or is not among the files that are copied
     one by one. False where that cannot be told."""
+    if install.tool == "bundler" and is_gem(subject):
+        return False
     if any(flag.name == "mount" and "type=bind" in (flag.value or "") for flag in step.instruction.flags):
         return False
     if any(one.instruction.keyword in ("COPY", "ADD") and not one.from_context for one in above):

@@ -13,6 +13,9 @@ def _check(subject: Subject) -> Iterator[Found]:
         base = stage.base
         if stage.parent is not None or base in ("scratch", "") or "$" in base or "@" in base:
             continue
+        # There are no tags of versions to choose from.
+        if base.startswith("gcr.io/distroless/"):
+            continue
         if ":" not in base.rpartition("/")[2]:
             yield Found(
                 stage.origin,
