@@ -129,3 +129,14 @@ def test_a_layer_that_lies_after_a_good_manifest(server: RegistryServer, empty: 
         proxy.plan()
         fresh.build(context).ok()
         fresh.verify()
+
+
+def test_an_image_on_a_base_that_was_never_fetched_is_no_damage(
+    server: RegistryServer, empty: Command, tmp_path: Path
+) -> None:
+    context = project(tmp_path / "metadata", f"FROM {server.host}/lib/base:1\nENV A=b\n")
+    empty.build(context, "-t", "named").ok()
+    assert empty.contents()["snapshots"] == []
+    empty.verify()
+    empty.run("run", "named", "true").ok()
+    empty.verify()

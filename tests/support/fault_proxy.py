@@ -35,12 +35,14 @@ Kind = Literal[
     "corrupt-upload",  # flip a bit of the request's byte `after` on its way to the server
     "lost-answer",  # have the server do what it is asked, then reset the connection
     "ignore-range",  # hide the Range header from the server
+    "type",  # send another Content-Type
+    "head",  # close after `after` bytes of the answer's head
 ]
 
 
 @dataclass
 class Fault:
-    """One planned fault; see `Kind` for what the numbers mean."""
+    """One planned fault; see `Kind` for what the numbers mean. The first `skip` requests that it could meet pass."""
 
     kind: Kind
     path: str = ""
@@ -52,6 +54,7 @@ class Fault:
     header: dict[str, str] = field(default_factory=dict)
     location: str = ""
     body: bytes = b""
+    skip: int = 0
 
 
 class FaultProxy:
@@ -125,6 +128,9 @@ class FaultProxy:
             self.seen.append((method, path, headers))
             for fault in self._faults:
                 if fault.times > 0 and fault.path in path and fault.method in ("", method):
+                    if fault.skip > 0:
+                        fault.skip -= 1
+                        continue
                     fault.times -= 1
                     return fault
         return None
@@ -200,6 +206,10 @@ class FaultProxy:
                 deadline = time.monotonic() + fault.seconds
                 while time.monotonic() < deadline and not self._closing.wait(0.02):
                     pass
+            case "type":
+                _send(connection, status, {**headers, "Content-Type": "text/html; charset=utf-8"}, data)
+            case "head":
+                connection.sendall(_head(status, headers)[: fault.after])
             case "digest":
                 _send(connection, status, {**headers, "Docker-Content-Digest": "sha256:" + "0" * 64}, data)
             case _:
@@ -207,8 +217,12 @@ class FaultProxy:
 
 
 def _send(connection: socket.socket, status: int, headers: dict[str, str], body: bytes) -> None:
+    connection.sendall(_head(status, headers) + body)
+
+
+def _head(status: int, headers: dict[str, str]) -> bytes:
     lines = [f"HTTP/1.1 {status} Planned", *(f"{key}: {value}" for key, value in headers.items()), "Connection: close"]
-    connection.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
 def _begin(upstream: http.client.HTTPConnection, method: str, path: str, headers: dict[str, str], body: bytes) -> None:

@@ -25,13 +25,15 @@ from tests.support.registry_server import TokenRealm
 
 @dataclass
 class TokenServer:
-    """A running token server. `identity_tokens` maps a refresh token to its user; `expires_in` is what it promises."""
+    """A running token server. `identity_tokens` maps a refresh token to its user; `expires_in` is what it promises,
+    `lifetime` for how many seconds its tokens are good."""
 
     realm: TokenRealm
     users: Mapping[str, str]
     identity_tokens: Mapping[str, str]
     key: Path
     expires_in: int = 300
+    lifetime: int = 300
     seen: list[tuple[str, dict[str, list[str]], str]] = field(default_factory=list)
 
 
@@ -120,7 +122,7 @@ def _signed(server: TokenServer, subject: str, access: list[dict[str, Any]]) -> 
         "sub": subject,
         "iat": now,
         "nbf": now - 10,
-        "exp": now + 300,
+        "exp": now + server.lifetime,
         "jti": str(time.monotonic_ns()),
         "access": access,
     }

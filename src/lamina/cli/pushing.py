@@ -4,6 +4,7 @@ and tags last, so that no name ever points at half an image."""
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,12 +16,15 @@ from lamina.cli.shipping import Form, Shipper
 from lamina.cli.wire import Workshop
 from lamina.diagnostics import BuildFailure
 from lamina.digest import Digest
+from lamina.engine.job import chains_of
 from lamina.engine.narrator import Narrator
 from lamina.events import Reporter, Vertex
 from lamina.image.ocilayout import read_manifest
+from lamina.oci.config import decode_config
 from lamina.oci.descriptor import Descriptor
 from lamina.oci.manifest import Index, Manifest
 from lamina.oci.reference import Reference
+from lamina.ports import ImageEntry
 from lamina.registry.push import RegistryPusher
 from lamina.report.words import size
 
@@ -86,6 +90,7 @@ class _Push:
                 root = shipper.named(images, ()).root
                 if all(tag.tag and self._pusher.tagged(tag) == root.digest for tag in tags):
                     self._narrator.note(vertex, f"{root.digest} is there already")
+                    self._keep(_manifests(root, shipper), tags)
                     return root.digest
             try:
                 return self._sent(images, tags, vertex)
@@ -118,7 +123,18 @@ class _Push:
         for tag in tags:
             self._manifest(tag if tag.tag else replace(tag, digest=root.digest), root)
             self._narrator.note(vertex, f"pushed {tag}@{root.digest}")
+        self._keep(manifests, tags)
         return root.digest
+
+    def _keep(self, manifests: Sequence[tuple[Descriptor, Manifest | Index]], tags: Sequence[Reference]) -> None:
+        """Note where the layers can be had from that were never unpacked here: from now on in this repository."""
+        store = self._shop.store
+        for descriptor, document in manifests:
+            if isinstance(document, Manifest):
+                config = decode_config(store.blobs.read(document.config.digest))
+                if any(store.snapshots.get(chain) is None for chain in chains_of(config)):
+                    entry = ImageEntry(document.config.digest, descriptor.digest, document.layers)
+                    self._shop.catalog.add(entry, [tag for tag in tags if tag.tag], time.time())
 
     def _moved(self) -> list[tuple[Descriptor, Moved]]:
         """What became of each blob, once all are through. Raises the failure that stopped the others."""

@@ -41,6 +41,9 @@ def import_root(
     """
     _ = shop.rung  # entered before there are threads that compress
     start = stream.read(_CHUNK)
+    if not start:
+        # A tar of nothing has an end, too: this is a download that failed before the pipe.
+        raise BuildFailure("image-bad-tar", "the tar is empty", hint="a tar of no files has 1,024 bytes at least")
     limit = Limits().max_layer_bytes
     tar = Decompressed(Rejoined(start, stream), detect(start), limit)
     with shop.store.blobs.writer() as writer, LayerCompressor("gzip", writer.write) as compressor:

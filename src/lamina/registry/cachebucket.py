@@ -56,32 +56,36 @@ def open_bucket(kind: str, attributes: Mapping[str, str], timeout: float) -> Cac
         ) from None
     place, prefix = attributes.get("bucket") or attributes["container"], attributes.get("prefix", "").strip("/")
     endpoint = attributes.get("endpoint_url", "")
-    options: dict[str, Any] = {
-        "prefix": prefix or None,
-        "client_options": {
-            "timeout": f"{int(30 * timeout)}s",  # of a whole request, a large part's upload
-            "connect_timeout": f"{int(timeout)}s",
-            "allow_http": endpoint.startswith("http://"),
-        },
-        "retry_config": {"max_retries": 2, "retry_timeout": timedelta(seconds=timeout)},
-    }
-    try:
-        store: ObjectStore
+
+    def opened(seconds: float) -> ObjectStore:
+        """`seconds` is for a whole request."""
+        options: dict[str, Any] = {
+            "prefix": prefix or None,
+            "client_options": {
+                "timeout": f"{int(seconds)}s",
+                "connect_timeout": f"{int(timeout)}s",
+                "allow_http": endpoint.startswith("http://"),
+            },
+            "retry_config": {"max_retries": 2, "retry_timeout": timedelta(seconds=timeout)},
+        }
         if kind == "s3":
             names = ("region", "access_key_id", "secret_access_key", "session_token")
             options |= {name: attributes[name] for name in names if name in attributes}
             if attributes.get("use_path_style") == "false":
                 options["virtual_hosted_style_request"] = True
-            store = clouds.S3Store(place, endpoint=endpoint or None, **options)
-        elif kind == "gs":
+            return clouds.S3Store(place, endpoint=endpoint or None, **options)
+        if kind == "gs":
             options |= {"base_url": endpoint} if endpoint else {}
-            store = clouds.GCSStore(place, **options)
-        else:
-            options |= {"endpoint": endpoint} if endpoint else {}
-            store = clouds.AzureStore(place, account_name=attributes["account"], **options)
+            return clouds.GCSStore(place, **options)
+        options |= {"endpoint": endpoint} if endpoint else {}
+        return clouds.AzureStore(place, account_name=attributes["account"], **options)
+
+    try:
+        # A document is a small thing, a large part's upload is not.
+        quick, patient = opened(timeout), opened(30 * timeout)
     except Exception as error:  # obstore has no common class for what it does not take
         raise BuildFailure("usage-cache", f"the bucket {place} cannot be used", cause=_brief(error)) from None
-    return BucketCache(store, f"{kind}://{place}" + (f"/{prefix}" if prefix else ""))
+    return BucketCache(patient, quick, f"{kind}://{place}" + (f"/{prefix}" if prefix else ""))
 
 
 class BucketCache:
@@ -89,8 +93,9 @@ class BucketCache:
 
     collects = False
 
-    def __init__(self, store: ObjectStore, title: str) -> None:
+    def __init__(self, store: ObjectStore, quick: ObjectStore, title: str) -> None:
         self._store = store
+        self._quick = quick
         self.title = title
         #: When documents that were read had been written.
         self._seen: dict[str, float] = {}
@@ -100,7 +105,7 @@ class BucketCache:
 
         with self._explained("be read"):
             try:
-                found = _apart(lambda: obstore.get(self._store, f"entries/{checked_name(name)}"))
+                found = _apart(lambda: obstore.get(self._quick, f"entries/{checked_name(name)}"))
             except FileNotFoundError:
                 return None
             self._seen[name] = found.meta["last_modified"].timestamp()
@@ -117,7 +122,7 @@ class BucketCache:
 
         with self._explained("be read"):
             try:
-                _apart(lambda: obstore.head(self._store, _path(digest)))
+                _apart(lambda: obstore.head(self._quick, _path(digest)))
             except FileNotFoundError:
                 return False
             return True
@@ -182,7 +187,7 @@ class BucketCache:
 
         with self._explained("be read"):
             try:
-                found = _apart(lambda: obstore.get(self._store, f"entries/{checked_name(name)}"))
+                found = _apart(lambda: obstore.get(self._quick, f"entries/{checked_name(name)}"))
             except FileNotFoundError:
                 return None
             meta = found.meta

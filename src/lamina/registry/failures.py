@@ -15,10 +15,10 @@ Kind = Literal["unreachable", "timeout", "cut", "certificate", "address"]
 
 
 class TransportError(Exception):
-    """A request that brought no answer, or none but that it should be made again: then `retry_after` is what the
-    registry says about when. Internal to the room: `unanswered` makes it a BuildFailure."""
+    """A request that brought no answer, or none but that it should be made again: then `retry_after` is in
+    how many seconds, if the registry says it. Internal to the room: `unanswered` makes it a BuildFailure."""
 
-    def __init__(self, kind: Kind, cause: str, retry_after: str | None = None) -> None:
+    def __init__(self, kind: Kind, cause: str, retry_after: float | None = None) -> None:
         super().__init__(cause)
         self.kind: Kind = kind
         self.cause = cause
@@ -58,7 +58,7 @@ def unanswered(host: str, what: str, error: TransportError) -> BuildFailure:
     return BuildFailure(reference, message, cause=error.cause, hint=hint)
 
 
-def refused(host: str, what: str, status: int, body: bytes, retry_after: str | None = None) -> BuildFailure:
+def refused(host: str, what: str, status: int, body: bytes, retry_after: float | None = None) -> BuildFailure:
     """The registry answered with an HTTP status that is no success."""
     cause = words(status, body)
     match status:
@@ -74,7 +74,7 @@ def refused(host: str, what: str, status: int, body: bytes, retry_after: str | N
             hint = f"check the spelling; if it is private, `lamina login {host}`"
             return BuildFailure("registry-not-found", f"{host} does not have {what}", cause=cause, hint=hint)
         case 429:
-            wait = f"wait {retry_after} seconds" if (retry_after or "").isdigit() else "wait"
+            wait = f"wait {retry_after:.0f} seconds" if retry_after else "wait"
             hint = f"{wait} and try again; `lamina login {host}` often raises the limit"
             message = f"{host} allows no more requests for now (asked for {what})"
             return BuildFailure("registry-too-many-requests", message, cause=cause, hint=hint)

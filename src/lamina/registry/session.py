@@ -68,7 +68,7 @@ class Session:
             raise refused(endpoint.host, what, 401, error)
         return answer
 
-    def pause(self, attempt: int, retry_after: str | None = None) -> bool:
+    def pause(self, attempt: int, retry_after: float | None = None) -> bool:
         """Wait before something is tried once more, as `Transport` does between attempts. False, at once, if the
         registry asks for more patience than there is."""
         return self._transport.pause(attempt, retry_after)
@@ -86,7 +86,7 @@ def failure(endpoint: Endpoint, what: str, answer: Answer) -> BuildFailure:
     except TransportError:
         body = b""
     answer.discard()
-    return refused(endpoint.host, what, answer.status, body, answer.headers.get("Retry-After"))
+    return refused(endpoint.host, what, answer.status, body, answer.retry_after)
 
 
 @contextmanager

@@ -6,9 +6,10 @@ Nothing else in the room knows the HTTP library. An `Answer` is open until it is
 from __future__ import annotations
 
 import random
+import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 from urllib.parse import urljoin, urlsplit
@@ -17,6 +18,7 @@ from lamina.diagnostics import BuildFailure
 from lamina.registry.failures import TransportError
 from lamina.registry.proxies import proxy_for
 from lamina.registry.settings import RegistrySettings
+from lamina.registry.wires import Wires
 
 if TYPE_CHECKING:
     import ssl
@@ -28,6 +30,9 @@ CHUNK = 1 << 18
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _MAX_REDIRECTS = 5
+#: What the standard library says when a proxy makes no tunnel.
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
+_LOGIN = {"407": ", it wants another login (in the proxy's address: http://user:password@host)"}
 
 
 @runtime_checkable
@@ -52,6 +57,11 @@ class Answer:
         """The body's announced length in bytes, None if it was not announced or is no number."""
         text = self.headers.get("Content-Length", "")
         return int(text) if text.isascii() and text.isdigit() else None
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds until it may be asked again, None if the registry does not say."""
+        return seconds_until(self.headers.get("Retry-After"), self.headers.get("Date"))
 
     def chunks(self) -> Iterator[bytes]:
         """The body as it was sent, `CHUNK` bytes at most at a time. Raises TransportError if it is cut short."""
@@ -88,9 +98,9 @@ class Answer:
 class Transport:
     """A pool of connections. Safe to use from several threads."""
 
-    def __init__(self, settings: RegistrySettings, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, settings: RegistrySettings) -> None:
         self._settings = settings
-        self._sleep = sleep
+        self._wires = Wires()
         self._pools: dict[tuple[str | None, tuple[str, str] | None], urllib3.PoolManager] = {}
         self._lock = threading.Lock()
 
@@ -107,6 +117,7 @@ class Transport:
         Returns the last answer whatever its status. Raises TransportError if there was none. A body that is a stream
         is sent once only: the caller repeats with a fresh one.
         """
+        self._wires.check()
         tries = (attempts or self._settings.attempts) if not isinstance(body, Body) else 1
         give_up = time.monotonic() + self._settings.retry_seconds
         for attempt in range(1, tries + 1):
@@ -117,24 +128,24 @@ class Transport:
                 if error.kind in ("certificate", "address") or attempt == tries or time.monotonic() + wait > give_up:
                     raise
             else:
-                wait = self._pause(attempt, answer.headers.get("Retry-After"))
+                wait = self._pause(attempt, answer.retry_after)
                 passing = answer.status in _PASSING and attempt < tries and time.monotonic() + wait <= give_up
                 if not passing:
                     return answer
                 answer.discard()
-            self._sleep(wait)
+            self._wires.sleep(wait)
+            self._wires.check()
         raise AssertionError("the last attempt returns or raises")
 
-    def pause(self, attempt: int, retry_after: str | None) -> bool:
+    def pause(self, attempt: int, retry_after: float | None) -> bool:
         """Wait as before attempt `attempt` + 1; False, at once, if that would be longer than is ever waited."""
         wait = self._pause(attempt, retry_after)
         if wait <= self._settings.retry_seconds:
-            self._sleep(wait)
+            self._wires.sleep(wait)
         return wait <= self._settings.retry_seconds
 
-    def _pause(self, attempt: int, retry_after: str | None) -> float:
+    def _pause(self, attempt: int, asked: float | None) -> float:
         """Seconds to wait: what the registry asks for, else exponential back-off with full jitter above a floor."""
-        asked = _seconds(retry_after)
         if asked is not None:
             return asked
         ceiling = self._settings.backoff_seconds * 2.0 ** (attempt - 1)
@@ -189,9 +200,12 @@ class Transport:
         else:
             options["ssl_context"] = trusting(authority, self._settings.ca_bundle)
         if proxy is None:
-            return urllib3.PoolManager(**options)
-        headers = {"Proxy-Authorization": proxy[1]} if proxy[1] else None
-        return urllib3.ProxyManager(proxy[0], proxy_headers=headers, **options)
+            made = urllib3.PoolManager(**options)
+        else:
+            headers = {"Proxy-Authorization": proxy[1]} if proxy[1] else None
+            made = urllib3.ProxyManager(proxy[0], proxy_headers=headers, **options)
+        made.pool_classes_by_scheme = self._wires.pool_classes()
+        return made
 
 
 def trusting(authority: str, bundle: str | None) -> ssl.SSLContext:
@@ -237,16 +251,22 @@ def resolve_location(url: str, location: str) -> str:
     return target.geturl()
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    """Retry-After in seconds (RFC 9110, 10.2.3: a number or a date); None if there is none that can be read."""
+def seconds_until(retry_after: str | None, date: str | None) -> float | None:
+    """Retry-After in seconds (RFC 9110, 10.2.3: a number or a date); None if there is none that can be read. A date is
+    compared with the server's own clock where it tells it (`Date`): ours may be years off."""
     if not retry_after:
         return None
     if retry_after.isascii() and retry_after.isdigit():
         return float(retry_after)
+    then, now = _moment(retry_after), _moment(date)
+    return None if then is None else max(0.0, then - (time.time() if now is None else now))
+
+
+def _moment(date: str | None) -> float | None:
     from email.utils import parsedate_to_datetime
 
     try:
-        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+        return parsedate_to_datetime(date).timestamp() if date else None
     except (ValueError, OverflowError):
         return None
 
@@ -259,7 +279,9 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except http.ProxyError as error:
-        raise TransportError("unreachable", f"the proxy: {_brief(error.original_error)}") from error
+        refused = _TUNNEL.search(str(error.original_error))
+        why = f"HTTP {refused[1]}{_LOGIN.get(refused[1], '')}" if refused else _brief(error.original_error)
+        raise TransportError("unreachable", f"the proxy: {why}") from error
     except http.SSLError as error:
         untrusted = any(sign in str(error) for sign in ("CERTIFICATE_VERIFY", "WRONG_VERSION", "Hostname mismatch"))
         raise TransportError("certificate" if untrusted else "cut", _brief(error)) from error

@@ -36,7 +36,7 @@ class _Again(Exception):
     """An attempt failed in a way that may pass. `failure` is what to say if there is no other; `chunked` how to make
     the next."""
 
-    def __init__(self, failure: BuildFailure, *, chunked: bool, retry_after: str | None = None) -> None:
+    def __init__(self, failure: BuildFailure, *, chunked: bool, retry_after: float | None = None) -> None:
         super().__init__(failure.diagnostic.message)
         self.failure = failure
         self.chunked = chunked
@@ -92,7 +92,7 @@ class BlobUpload:
                 cause = f"it was sent {descriptor.digest} and says that it has {stored}"
                 raise _damaged(self._place.host, self._what, cause)
             return
-        body, retry_after = answer.body(_MAX_ERROR), answer.headers.get("Retry-After")
+        body, retry_after = answer.body(_MAX_ERROR), answer.retry_after
         answer.discard()
         failure = refused(self._place.host, self._what, answer.status, body, retry_after)
         if answer.status == 400 and b"DIGEST_INVALID" in body:
@@ -178,7 +178,7 @@ class BlobUpload:
         answer = self._send("PATCH", location, headers, piece)
         if answer.status in _PASSING or answer.status == 416:
             answer.discard()
-            raise TransportError("cut", f"HTTP {answer.status}", answer.headers.get("Retry-After"))
+            raise TransportError("cut", f"HTTP {answer.status}", answer.retry_after)
         if answer.status not in _DONE:
             refusal = failure(self._place, self._what, answer)
             if offset == 0 and answer.status in _NO_CHUNKS:

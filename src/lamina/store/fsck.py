@@ -202,27 +202,34 @@ def _check_facts(store: Store) -> Iterator[Problem]:
 
 def _check_images(store: Store, rows: list[Row]) -> Iterator[Problem]:
     layers = {row.chain for row in rows if store.layout.layer(row.layer).is_dir()}
-    for image in store.images.list():
-        missing = _missing(store, image, layers)
+    images = store.images.list()
+    # Bases that were never unpacked, because all that stands on them is metadata or was pushed without their files.
+    away = {diff_id for image in images if image.manifest and image.names for diff_id in _diff_ids(store, image)}
+    for image in images:
+        missing = _missing(store, image, layers, away)
         if missing:
             name = image.names[0] if image.names else "without a name"
             # Nobody asks for an image without a name; what replaced it is another one.
             yield Problem("image-incomplete", image.id, f"{name}: {missing}", serious=bool(image.names))
 
 
-def _missing(store: Store, image: Image, layers: set[ChainID]) -> str:
-    """What an image lacks. The layers of one with a manifest are fetched when they are needed."""
+def _missing(store: Store, image: Image, layers: set[ChainID], away: set[DiffID]) -> str:
+    """What an image lacks. The layers of one with a manifest are fetched when they are needed; `away` are those of all
+    such images."""
     for digest in (image.id, image.manifest):
         if digest is not None and not store.blobs.path(digest).exists():
             return f"no blob {digest}"
     if image.manifest is not None:
         return ""
-    diff_ids: tuple[DiffID, ...] = ()
-    with suppress(OSError, ValueError, BuildFailure):  # a damaged configuration is a damaged blob
-        diff_ids = decode_config(store.blobs.path(image.id).read_bytes()).rootfs.diff_ids
     chain: ChainID | None = None
-    for diff_id in diff_ids:
+    for diff_id in _diff_ids(store, image):
         chain = chain_id(chain, diff_id)
-        if chain not in layers:
+        if chain not in layers and diff_id not in away:
             return f"no layer for {chain}"
     return ""
+
+
+def _diff_ids(store: Store, image: Image) -> tuple[DiffID, ...]:
+    with suppress(OSError, ValueError, BuildFailure):  # a damaged configuration is a damaged blob
+        return decode_config(store.blobs.path(image.id).read_bytes()).rootfs.diff_ids
+    return ()

@@ -15,7 +15,7 @@ from lamina.registry.auth import Authenticator, merged_scopes
 from lamina.registry.credentials import DockerCredentials
 from lamina.registry.failures import TransportError, redacted, refused, words
 from lamina.registry.settings import Endpoint, RegistrySettings, endpoints, is_loopback
-from lamina.registry.transport import Transport, _seconds, origin, resolve_location
+from lamina.registry.transport import Transport, origin, resolve_location, seconds_until
 
 
 @pytest.mark.parametrize(
@@ -95,14 +95,16 @@ def test_origins_know_default_ports() -> None:
     [(None, None), ("", None), ("0", 0.0), ("120", 120.0), ("-1", None), ("1.5", None), ("soon", None), ("²", None)],
 )
 def test_retry_after_seconds(text: str | None, expected: float | None) -> None:
-    assert _seconds(text) == expected
+    assert seconds_until(text, None) == expected
 
 
 def test_retry_after_dates() -> None:
-    ahead = _seconds(formatdate(time.time() + 100, usegmt=True))
+    ahead = seconds_until(formatdate(time.time() + 100, usegmt=True), None)
     assert ahead is not None
     assert 90 < ahead <= 100
-    assert _seconds(formatdate(time.time() - 100, usegmt=True)) == 0.0
+    assert seconds_until(formatdate(time.time() - 100, usegmt=True), "no date") == 0.0
+    # Where the server tells its time, ours does not count.
+    assert seconds_until(formatdate(1_000_000_060, usegmt=True), formatdate(1_000_000_000, usegmt=True)) == 60.0
 
 
 @pytest.mark.parametrize(

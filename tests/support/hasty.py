@@ -1,0 +1,46 @@
+"""`lamina` with less patience for registries, so that tests of faults take seconds: run as a program in its place.
+
+`HASTY_FILE_BYTES` in the environment limits how large a file may become, as a full disk would. `HASTY_CLOCK` is by how
+many seconds its clock is wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from lamina.cli import main, registries
+from lamina.registry import upload
+from lamina.registry.settings import RegistrySettings
+
+_read = registries.read_settings
+
+
+def hasty(environment: Mapping[str, str], version: str) -> RegistrySettings:
+    patience = {
+        "attempts": 3,
+        "retry_seconds": 2.0,
+        "backoff_seconds": 0.01,
+        "connect_seconds": 1.0,
+        "read_seconds": 1.0,
+    }
+    return replace(_read(environment, version), **patience)
+
+
+if __name__ == "__main__":
+    registries.read_settings = hasty
+    upload.CHUNK_BYTES = 1 << 17
+    limit = os.environ.get("HASTY_FILE_BYTES")
+    if limit:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
+    shift = int(os.environ.get("HASTY_CLOCK", "0"))
+    if shift:
+        right, right_ns = time.time, time.time_ns
+        time.time = lambda: right() + shift
+        time.time_ns = lambda: right_ns() + shift * 1_000_000_000
+    sys.exit(main())
