@@ -142,8 +142,8 @@ class Undertaking(Struct, frozen=True):
         with observed(self.job.world, self.below, work) as observing:
             try:
                 self._act(tools, observing.work, outside, vertex)
-            except BuildFailure:
-                observing.check()  # files that the observer could no longer show make steps fail
+            except (BuildFailure, OSError):
+                observing.check()  # files that the observer could no longer show make steps fail, or their preparation
                 raise
             return observing.seen(tools)
 
