@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -43,7 +44,7 @@ def travelled(cases: Sequence[str], tools: Sequence[str], work: Path, rounds: in
                 shutil.rmtree(place)
 
 
-class _Travel:
+class _Travel(ABC):
     """A registry and the tools, each with a store of its own. Docker's daemon and the registry stop with `stack`."""
 
     def __init__(self, work: Path, tools: Sequence[str], stack: ExitStack) -> None:
@@ -70,8 +71,9 @@ class _Travel:
     def tools(self) -> list[Lamina | Docker | Buildah]:
         return [tool for tool in (self.lamina, self.docker, self.buildah) if tool is not None]
 
+    @abstractmethod
     def measure(self, rounds: int, results: Results) -> None:
-        raise NotImplementedError
+        """All rounds. Raises CommandFailed."""
 
     def leg(self, measure: str, tool: str, before: Callable[[int], Sequence[str]]) -> Leg:
         """A leg of lamina, of Docker's client, or of skopeo."""

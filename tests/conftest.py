@@ -15,6 +15,7 @@ import pytest
 from tests.support.base_images import busybox_rootfs
 from tests.support.command import Command
 from tests.support.runner_bench import USER, environment, ordinary_user, wait_for
+from tests.support.shared_machines import Fleet
 
 _AS_USER = Path(__file__).parent / "support" / "as_user.py"
 
@@ -34,6 +35,12 @@ def busybox_store(tmp_path_factory: pytest.TempPathFactory, busybox_tar: Path) -
     root = tmp_path_factory.mktemp("busybox-store") / "store"
     Command(root).run("import", busybox_tar, "busybox", "--env", "PATH=/bin", "--cmd", '["sh"]').ok()
     return root
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, busybox_store: Path) -> Fleet:
+    """Machines that share a cache."""
+    return Fleet(tmp_path, busybox_store)
 
 
 @pytest.fixture

@@ -18,11 +18,6 @@ from tests.support.registry_server import RegistryServer, free_port, running_reg
 from tests.support.shared_machines import STEPS, Fleet, check_registry, stored_bytes, tags
 
 
-@pytest.fixture
-def fleet(tmp_path: Path, busybox_store: Path) -> Fleet:
-    return Fleet(tmp_path, busybox_store)
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
     with running_registry(tmp_path_factory.mktemp("registry")) as server:

@@ -31,11 +31,6 @@ from lamina.registry.settings import RegistrySettings
 DAY = 86_400
 
 
-@pytest.fixture
-def fleet(tmp_path: Path, busybox_store: Path) -> Fleet:
-    return Fleet(tmp_path, busybox_store)
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
     with running_registry(tmp_path_factory.mktemp("registry")) as server:

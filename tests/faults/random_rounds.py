@@ -28,6 +28,9 @@ _ERROR = re.compile(r"^  \[([a-z0-9-]+)\]$", re.MULTILINE)
 #: What an interpreter says that is interrupted before the command is there.
 _STARTING = "in <module>\n"
 
+#: A build whose digest is known; a name follows.
+BUILD = ("build", "-q", "--reproducible", "-t")
+
 
 @dataclass
 class Case:
@@ -261,10 +264,7 @@ def _built(site: Site, machine: Hasty, folder: Path) -> Callable[[Completed], It
 def _cache_to(site: Site, seed: int, folder: Path) -> Case:
     machine, repository = site.machine(folder / "store", site.plain), f"r{seed}/cache"
     words: list[str | Path] = [
-        "build",
-        "-q",
-        "--reproducible",
-        "-t",
+        *BUILD,
         "app",
         "--cache-to",
         _cache(site, repository),
@@ -280,10 +280,7 @@ def _cache(site: Site, repository: str) -> str:
 def _cache_from(site: Site, seed: int, folder: Path) -> Case:
     machine = site.machine(folder / "store", site.plain)
     words: list[str | Path] = [
-        "build",
-        "-q",
-        "--reproducible",
-        "-t",
+        *BUILD,
         "app",
         "--cache-from",
         _cache(site, "images/cache"),
@@ -296,10 +293,7 @@ def _cached_push(site: Site, seed: int, folder: Path) -> Case:
     machine, repository = site.machine(folder / "store", site.plain), f"r{seed}/app"
     name = f"{site.proxy.host}/{repository}:1"
     words: list[str | Path] = [
-        "build",
-        "-q",
-        "--reproducible",
-        "-t",
+        *BUILD,
         name,
         "--push",
         "--cache-from",
@@ -320,10 +314,7 @@ def _tampered(site: Site, seed: int, folder: Path) -> Case:
     build(writer, site.context, "--no-cache", "--cache-to", direct).ok()
     cache = _cache(site, repository)
     words: list[str | Path] = [
-        "build",
-        "-q",
-        "--reproducible",
-        "-t",
+        *BUILD,
         "app",
         "--cache-from",
         cache,
@@ -342,7 +333,7 @@ def _folder_cache(site: Site, seed: int, folder: Path) -> Case:
     machine, place = site.machine(folder / "store", site.plain), folder / "cache"
     shutil.copytree(site.cache, place)
     both = [f"--cache-{way}=type=local,dest={place}" for way in ("from", "to")]
-    words: list[str | Path] = ["build", "-q", "--reproducible", "-t", "app", *both, site.context]
+    words: list[str | Path] = [*BUILD, "app", *both, site.context]
 
     return Case(
         machine,
@@ -357,7 +348,7 @@ def _folder_cache(site: Site, seed: int, folder: Path) -> Case:
 
 def _archive(site: Site, seed: int, folder: Path) -> Case:
     machine, out = site.machine(folder / "store", site.built), folder / "layout.tar"
-    words: list[str | Path] = ["build", "-q", "--reproducible", "-t", "app", "-o", f"type=oci,dest={out}", site.context]
+    words: list[str | Path] = [*BUILD, "app", "-o", f"type=oci,dest={out}", site.context]
 
     def right(done: Completed) -> Iterator[str]:
         if not out.exists() or digest(out) != digest(site.layout):

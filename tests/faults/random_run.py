@@ -32,7 +32,7 @@ def rounds(seeds: Sequence[int], folder: Path, busybox: Path) -> tuple[Counter[s
             one = Round(site, seed, folder / f"round-{seed}")
             try:
                 one.run()
-            except Exception:
+            except Exception:  # a round that cannot even be judged is a wrong one
                 one.wrong.append(traceback.format_exc())
             tally[f"{one.kind} {'right' if one.ended == 'right' else 'failed'}"] += 1
             tally["rounds"] += 1

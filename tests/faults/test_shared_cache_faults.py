@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from tests.support.command import Command, finish
@@ -15,11 +14,6 @@ from tests.support.shared_machines import STEPS, Fleet, check_registry
 
 ALWAYS = 1000
 PATHS = ("/manifests/k-", "/manifests/a-", "/manifests/", "/blobs/sha256", "/blobs/uploads", "")
-
-
-@pytest.fixture
-def fleet(tmp_path: Path, busybox_store: Path) -> Fleet:
-    return Fleet(tmp_path, busybox_store)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from lamina.advise.cost import Cost, commands_of
+from lamina.advise.cost import Basis, Cost, commands_of
 from lamina.advise.phrases import listed, short
 from lamina.advise.recorded import unseen
 from lamina.advise.replay import Replay
@@ -105,13 +105,14 @@ def _union(scene: Scene, runs: Sequence[_Run]) -> Move | None:
     text = sheet.blocks[first.at].instruction
     assert text is not None
     costs = [scene.book.of(run.step) for run in runs]
-    basis = next((basis for basis in ("guess", "given") if any(cost.basis == basis for cost in costs)), "recorded")
+    bases = {cost.basis for cost in costs}
+    basis: Basis = "guess" if "guess" in bases else "given" if "given" in bases else "recorded"
     return Move(
         sheet,
         f"Put {listed(names)} into one RUN",
         tuple(told),
         (_RISK.format(short(first.step.text)),),
-        {text.original: Cost(sum(cost.seconds for cost in costs), basis)},  # type: ignore[arg-type]
+        {text.original: Cost(sum(cost.seconds for cost in costs), basis)},
         spared,
     )
 

@@ -6,6 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+Verdict = Literal["proved", "differs", "not tried"]
+
 
 class Differing(Struct, frozen=True):
     """A path of the image (or a part of its configuration) that is not the same; `noise` says why that was to be
@@ -38,7 +40,7 @@ class Proof(Struct, frozen=True):
     """`proved`: all images that were built are the same, but for explained noise; `differs`: some are not; `not tried`:
     `why` says what kept it from being tried."""
 
-    verdict: Literal["proved", "differs", "not tried"]
+    verdict: Verdict
     commits: tuple[BuiltCommit, ...] = ()
     why: str = ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import cycle, islice
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -12,7 +13,7 @@ from tests.support.planning import plan
 
 from lamina.advise.advice import Advice, Case, advise
 from lamina.advise.cost import CostBook
-from lamina.advise.proof import BuiltCommit, Differing, Proof
+from lamina.advise.proof import BuiltCommit, Differing, Proof, Verdict
 from lamina.advise.sheet import sheet
 from lamina.diagnostics import Span
 from lamina.digest import DiffID
@@ -30,8 +31,8 @@ HOSTILE = "<script>alert(1)</script>\"'&{{ 7*7 }}\x1b[31m\u202e.py"
 BUILD = Build("6923aa01", "/home/me/shop:/home/me/shop/Dockerfile", 1000.0, 12.0, "done", "sha256:" + "1" * 64)
 
 
-def step(line: int, text: str, stage: str = "stage-0", **fields: object) -> ToldStep:
-    return ToldStep(f"{stage}/{line}", text, Span("Dockerfile", line, 1, line, 9), **fields)  # type: ignore[arg-type]
+def step(line: int, text: str, stage: str = "stage-0", **fields: Any) -> ToldStep:
+    return ToldStep(f"{stage}/{line}", text, Span("Dockerfile", line, 1, line, 9), **fields)
 
 
 def stage(label: str, *steps: ToldStep) -> ToldStage:
@@ -118,11 +119,11 @@ def test_the_failed_build_is_said_to_be_one() -> None:
 
 
 @pytest.mark.parametrize("proof", [None, "proved", "differs", "not tried"])
-def test_the_history_tells_costs_paths_moves_and_the_patch(proof: str | None) -> None:
+def test_the_history_tells_costs_paths_moves_and_the_patch(proof: Verdict | None) -> None:
     commit = BuiltCommit(
         "a" * 40, HOSTILE, (9.0, 1.0), 300, (Differing(HOSTILE, "content"),) if proof == "differs" else ()
     )
-    known = Proof(proof, (commit,), "no reason") if proof is not None else None  # type: ignore[arg-type]
+    known = Proof(proof, (commit,), "no reason") if proof is not None else None
     advice = history()
     page = Reader(history_page("shop", advice, ("it is a shallow clone",), known))
     assert len(page.rows["commits"]) == 7
