@@ -8,7 +8,6 @@ explanations. Nothing in lamina knows of them.
 from __future__ import annotations
 
 import importlib
-import shutil
 import sqlite3
 import sys
 import threading
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from bench.measure import output_of
+from bench.measure import cleared, output_of
 from bench.peers import IMAGE, Lamina
 from bench.workloads import Change
 from msgspec import Struct
@@ -90,7 +89,7 @@ def explained(work: Path, files: int = FILES, changes: int = CHANGES) -> Explain
         told = f"{cost.seconds:8.3f} s, keeping {cost.keeping:.3f} s, finding causes {cost.finding:.3f} s"
         print(f"  lamina    build {number} {told}", flush=True)
     result = Explained(stored(tool.root), tuple(costs))
-    shutil.rmtree(place)
+    cleared(place)
     return result
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -52,6 +54,24 @@ def timed(command: Sequence[str], environment: Mapping[str, str], log: Path) -> 
 def written_out(place: Path) -> None:
     """Write what waits for the disk of `place`, and of no other file system: others may be busy with theirs."""
     subprocess.run(["sync", "--file-system", str(place)], check=True)
+
+
+def cleared(place: Path) -> None:
+    """Delete `place`, again while something is made in it: the process that syncs a store of lamina's in the background
+    may still be at work there. Raises OSError if that does not end."""
+    for _ in range(100):
+        try:
+            shutil.rmtree(place)
+        except FileNotFoundError:
+            if not place.exists():
+                return
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+        else:
+            return
+        time.sleep(0.05)
+    shutil.rmtree(place)
 
 
 def output_of(command: Sequence[str], environment: Mapping[str, str]) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,7 +17,7 @@ from bench.bigimage import write_layer_files
 from bench.dockerd import Dockerd, unmount_below
 from bench.legs import Leg, run_legs, script
 from bench.lesson import LESSON_BASE, Lesson, lesson_rootfs
-from bench.measure import DaemonMemory, output_of
+from bench.measure import DaemonMemory, cleared, output_of
 from bench.peers import BASE, IMAGE, Lamina
 from bench.table import Results
 from tests.support.base_images import busybox_rootfs
@@ -42,7 +41,7 @@ def shared_hits(cases: Sequence[str], tools: Sequence[str], work: Path, rounds: 
                     _Shared(case, tools, place, stack).measure(rounds, results)
             finally:
                 unmount_below(place)
-                shutil.rmtree(place)
+                cleared(place)
 
 
 class _Shared:

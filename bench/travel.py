@@ -17,7 +17,7 @@ from pathlib import Path
 from bench.bigimage import HALF, LAYERS, write_big_context, write_layer_files
 from bench.dockerd import Dockerd, unmount_below
 from bench.legs import Leg, run_legs
-from bench.measure import DaemonMemory, output_of
+from bench.measure import DaemonMemory, cleared, output_of
 from bench.peers import BASE, IMAGE, Buildah, Docker, Lamina
 from bench.table import Results
 from tests.support.base_images import busybox_rootfs
@@ -41,7 +41,7 @@ def travelled(cases: Sequence[str], tools: Sequence[str], work: Path, rounds: in
                     travel(place, tools, stack).measure(rounds, results)
             finally:
                 unmount_below(place)
-                shutil.rmtree(place)
+                cleared(place)
 
 
 class _Travel(ABC):

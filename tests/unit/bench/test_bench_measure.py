@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from bench.measure import CommandFailed, DaemonMemory, timed
+from bench.measure import CommandFailed, DaemonMemory, cleared, timed
 from bench.peers import Lamina
 from bench.workloads import Change, Steps, workloads
 
@@ -33,6 +34,17 @@ def test_a_process_peak_can_be_forgotten() -> None:
     del data
     memory.reset()
     assert memory.peak_mib() < high
+
+
+def test_a_place_in_which_a_process_is_still_at_work_is_deleted(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    (place / "store").mkdir(parents=True)
+    loop = "for n in $(seq 300); do mkdir -p store; : >store/$n; rm -f store/$((n - 2)); done"
+    with subprocess.Popen(["sh", "-c", f"{loop}; echo ready; {loop}"], cwd=place, stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == b"ready\n"
+        cleared(place)
+        assert not place.exists()
 
 
 def test_one_file_changes_each_round(tmp_path: Path) -> None:
