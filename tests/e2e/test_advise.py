@@ -276,6 +276,22 @@ def test_what_a_step_was_seen_to_look_at_is_evidence(lamina: Command, tmp_path: 
     assert (tree / "Dockerfile").read_text().splitlines() == lines
 
 
+def test_what_a_script_looked_at_counts_for_that_script_alone(lamina: Command, tmp_path: Path) -> None:
+    """Its text, `RUN <<EOF`, does not say what it runs."""
+    git(tmp_path, "init", "-q", "app")
+    tree = tmp_path / "app"
+    text = "FROM busybox\nWORKDIR /app\nCOPY . .\nRUN <<EOF\ncat one.txt > /out\nsleep 0.2\nEOF\n"
+    files = {".dockerignore": ".git\n", "one.txt": "1", "two.txt": "1", "three.txt": "1"}
+    commit(tree, {"Dockerfile": text, **files})
+    commit(tree, {"three.txt": "2"})
+    done = lamina.run("advise", tree, "--observe")
+    assert "looked at 1 of the 5 files" in done.out and "+COPY one.txt ./" in done.out
+    (tree / "Dockerfile").write_text(text.replace("one.txt", "two.txt"))
+    assert lamina.run("advise", tree).code == 0
+    (tree / "Dockerfile").write_text(text + "RUN <<EOF\ncat three.txt\nEOF\n")
+    assert lamina.run("advise", tree).code == 0
+
+
 def test_the_evidence_is_told_in_numbers(lamina: Command, tmp_path: Path) -> None:
     """What the step looked at, of all that the COPY copies; and the image stays the same."""
     git(tmp_path, "init", "-q", "app")

@@ -21,7 +21,7 @@ from lamina.advise.timeline import timeline
 from lamina.advise.wants import Seen
 from lamina.diagnostics import BuildFailure
 from lamina.dockerfile.ignore import IgnoreRules
-from lamina.plan.manifests import Reader
+from lamina.plan.named import Reader
 from lamina.plan.steps import Plan
 
 #: An ignore line that saves less than this part of what is lost is not worth a word.

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from lamina.dockerfile.shellcommands import ShellCommand, shell_commands
 from lamina.plan.installs import install_of
+from lamina.plan.scripts import is_shell, script_in
 from lamina.plan.steps import CopyOp, HttpSource, RunOp, Step
 
 Basis = Literal["recorded", "given", "guess"]
@@ -29,7 +30,7 @@ _INSTALL = 60.0
 _SLOW = (
     (re.compile(r"(make|ninja|cmake|gcc|g\+\+|clang|rustc|javac|bazel|meson)\Z"), 60.0),
     (re.compile(r"(apt-get|apt|apk|dnf|microdnf|yum|zypper|pacman)\Z"), 20.0),
-    (re.compile(r"(cargo|go|mvn|mvnw|gradle|gradlew|dotnet|npm|pnpm|yarn|npx|bun|swift|mix|sbt)\Z"), 45.0),
+    (re.compile(r"(cargo|go|mvn|mvnw|gradle|gradlew|dotnet|npm|pnpm|yarn|npx|bun|bunx|deno|swift|mix|sbt)\Z"), 45.0),
     (re.compile(r"(curl|wget|git)\Z"), 5.0),
     (re.compile(r"(python|node|ruby|php|perl|java|pytest|tox)[\d.]*\Z"), 10.0),
 )
@@ -76,12 +77,10 @@ def shares(texts: Iterable[str]) -> list[float]:
 
 def commands_of(op: RunOp) -> tuple[ShellCommand, ...]:
     """What a RUN starts, nothing where that cannot be told."""
-    argv = op.argv
-    if op.script is not None:
-        return ()
-    if len(argv) >= 3 and argv[0].rpartition("/")[2] in ("sh", "bash", "ash", "dash") and argv[-2].endswith("c"):
-        return shell_commands(argv[-1])
-    return (ShellCommand(argv),) if argv else ()
+    text = script_in(op)
+    if text is not None:
+        return shell_commands(text)
+    return (ShellCommand(op.argv),) if op.argv and not is_shell(op.argv[0]) else ()
 
 
 def _command(command: ShellCommand) -> float:

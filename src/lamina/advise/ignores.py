@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from msgspec import Struct
 
 from lamina.dockerfile.ignore import IgnoreRules, rules_of
-from lamina.plan.manifests import Reader
+from lamina.plan.named import Reader
 
 #: Pattern → why an image can do without.
 _SELDOM = (

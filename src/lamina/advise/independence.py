@@ -13,22 +13,24 @@ from lamina.advise.recorded import Recorded, Written, touched
 from lamina.advise.wants import Copied, wants
 from lamina.dockerfile.shellcommands import ShellCommand
 from lamina.plan.installs import install_of
-from lamina.plan.manifests import Unclear
+from lamina.plan.named import Unclear
+from lamina.plan.scripts import script_in
 from lamina.plan.steps import RunOp
 
 #: Tools that install into the same place, so that who comes last counts.
 FAMILIES = (
     ("pip", "pipenv", "poetry", "uv", "pdm"),
-    ("npm", "yarn", "pnpm", "bun"),
+    ("npm", "yarn", "pnpm", "bun", "deno"),
     ("bundler", "gem"),
-    ("maven", "gradle"),
+    ("maven", "gradle", "gradle wrapper"),
+    ("dotnet", "dotnet tool"),
     ("cargo", "cargo chef"),
 )
 #: What others may have been installed for: such a step may go up, and nothing goes above it.
 SYSTEM = "system"
 #: Programs that build, by the family whose installs they use.
 _WORKERS = {
-    **dict.fromkeys(("npm", "npx", "yarn", "pnpm", "bun", "node", "corepack"), "npm"),
+    **dict.fromkeys(("npm", "npx", "yarn", "pnpm", "bun", "bunx", "deno", "node", "corepack"), "npm"),
     "go": "go",
     "cargo": "cargo",
     **dict.fromkeys(("mvn", "mvnw", "gradle", "gradlew"), "maven"),
@@ -71,7 +73,7 @@ def apart_of(op: object) -> Apart | None:
     if not isinstance(op, RunOp) or op.mounts or op.network != "default" or op.user not in ("", "root", "0"):
         return None
     commands = commands_of(op)
-    if not commands or _UNKNOWN.search(op.argv[-1]):
+    if not commands or _UNKNOWN.search(script_in(op) or op.argv[-1]):
         return None
     found: set[str] = set()
     for command in commands:

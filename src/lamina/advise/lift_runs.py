@@ -12,7 +12,7 @@ from lamina.advise.landing import landing, overlap
 from lamina.advise.scene import Move, Scene
 from lamina.advise.wants import Copied, wants
 from lamina.dockerfile import syntax
-from lamina.plan.manifests import Unclear
+from lamina.plan.named import Unclear
 from lamina.plan.steps import CopyOp, RunOp, Step
 
 

@@ -78,7 +78,7 @@ def _part(scene: Scene, steps: Mapping[int, Step], places: range, first: int, la
     runs = tuple(steps[at] for at in range(first, last + 1) if isinstance(steps[at].op, RunOp))
     recorded = scene.layers(runs[-1].text)
     texts = [step.text for step in steps.values()]
-    if recorded is None or any(texts.count(run.text) > 1 for run in runs):
+    if recorded is None or any(texts.count(run.text) > 1 for run in runs) or _have_scripts(scene, first, last):
         return None
     later = [steps[at].text for at in range(last + 1, places.stop) if at in steps]
     results = written(recorded, [run.text for run in runs], later)
@@ -90,6 +90,12 @@ def _part(scene: Scene, steps: Mapping[int, Step], places: range, first: int, la
     copies = {at: op for at in range(first, last + 1) if isinstance(op := steps[at].op, CopyOp)}
     landed = {path: source for op in copies.values() for path, source in (landing(op, scene.tree) or {}).items()}
     return Part(cut, first, last, runs, copies, landed, results, apart)
+
+
+def _have_scripts(scene: Scene, first: int, last: int) -> bool:
+    """Whether a block has a heredoc: its text, by which layers are found, does not say what was run."""
+    found = (scene.sheet.blocks[at].instruction for at in range(first, last + 1))
+    return any(one is not None and one.heredocs for one in found)
 
 
 def _is_passed(scene: Scene, steps: Mapping[int, Step], at: int, apart: Apart) -> bool:
@@ -132,6 +138,7 @@ def _goes_above(scene: Scene, steps: Mapping[int, Step], places: range, part: Pa
             copied = Copied(part.landed, landed_above(scene, steps, places, at), scene.read)
             return (
                 recorded is not None
+                and not _have_scripts(scene, at, at)
                 and may_differ(part.apart, op)
                 and is_free_of(op, copied, part.results, recorded, step.text)
             )

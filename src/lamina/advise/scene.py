@@ -11,7 +11,7 @@ from lamina.advise.recorded import Recorded
 from lamina.advise.sheet import Sheet
 from lamina.advise.wants import Seen
 from lamina.keys.filetree import FileRecord
-from lamina.plan.manifests import Reader
+from lamina.plan.named import Reader
 from lamina.plan.steps import Plan, Step
 
 #: The layers of the stage with a step of this text; None if they are not there.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from lamina.advise.scene import Move, Scene
 from lamina.advise.wants import Copied, wants
 from lamina.dockerfile import syntax
-from lamina.plan.manifests import Unclear
+from lamina.plan.named import Unclear
 from lamina.plan.steps import RunOp
 
 #: Variables that tools and shells go by without being named.

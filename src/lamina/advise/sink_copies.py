@@ -15,9 +15,10 @@ from lamina.advise.phrases import listed, short
 from lamina.advise.scene import Move, Scene
 from lamina.advise.sheet import Block
 from lamina.advise.split import halves, two_step
+from lamina.advise.split_script import script_halves
 from lamina.advise.wants import Copied, Seen, Wants, wants
 from lamina.dockerfile import syntax
-from lamina.plan.manifests import Unclear
+from lamina.plan.named import Unclear
 from lamina.plan.steps import CopyOp, RunOp, Step, WorkdirOp
 
 #: What a move puts above the step that needs it.
@@ -170,9 +171,13 @@ class _Sinking:
         cost = self._scene.book.of(step)
         block = sheet.blocks[at]
         needed = False
-        for first, rest in halves(block.instruction, op, sheet.parsed.escape):
+        escape = sheet.parsed.escape
+        # The rest of a script has the script's text, by which its seconds are known.
+        alike = sum(one.text == step.text for one in self._steps.values())
+        scripts = script_halves(block.instruction, op, escape) if alike == 1 else ()
+        for first, rest in (*halves(block.instruction, op, escape), *scripts):
             try:
-                found = wants(replace(op, argv=(*op.argv[:-1], first.command)), copied)
+                found = wants(replace(op, argv=(*op.argv[:-1], first.command), script=None), copied)
             except Unclear:
                 continue
             free = not (found.files or found.folders)
@@ -189,9 +194,10 @@ class _Sinking:
             other = Block((), tuple(line + sheet.newline for line in rest.lines))
             move = fork._move(at, (one,), (other,))
             why = (*self._why, f"`{first.text}` {found.why}")
+            between = move.what.replace(f"below `{short(step.text)}`", "between the parts", 1)
             yield replace(
                 move,
-                what=f"Split `{short(step.text)}` in two and {move.what[0].lower()}{move.what[1:]}",
+                what=f"Split `{short(step.text)}` behind `{short(first.text)}` and {between[0].lower()}{between[1:]}",
                 why=why,
                 costs=costs,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
@@ -54,11 +54,11 @@ def halves(instruction: syntax.Instruction | None, op: RunOp, escape: str = "\\"
     parts = list_parts(instruction.command.text)
     if parts is None or len(parts) < 2 or any(command.program == "rm" for command in commands_of(op)):
         return
-    flags = "".join(f"--{flag.name}{'' if flag.value is None else '=' + flag.value} " for flag in instruction.flags)
+    flags = written_flags(instruction)
     for count in range(len(parts) - 1, 0, -1):
         first = [command for part in parts[:count] for command in shell_commands(part)]
         if first and all(command.words and command.words[0] not in LASTING for command in first):
-            yield _half(flags, parts[:count], escape), _half(flags, parts[count:], escape)
+            yield half(flags, parts[:count], escape), half(flags, parts[count:], escape)
 
 
 def two_step(op: RunOp) -> str | None:
@@ -73,7 +73,13 @@ def two_step(op: RunOp) -> str | None:
     return f"{op.argv[-1].strip()} {' '.join(flags)}" if flags else None
 
 
-def _half(flags: str, parts: list[str], escape: str) -> Half:
+def written_flags(instruction: syntax.Instruction) -> str:
+    """The flags of an instruction as they stand in front of the rest, a blank at the end."""
+    return "".join(f"--{flag.name}{'' if flag.value is None else '=' + flag.value} " for flag in instruction.flags)
+
+
+def half(flags: str, parts: Sequence[str], escape: str) -> Half:
+    """A RUN of these commands."""
     lines = [f"RUN {flags}{parts[0]}", *(f"    && {part}" for part in parts[1:])]
     return Half(
         " && ".join(parts),

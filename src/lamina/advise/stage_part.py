@@ -13,7 +13,7 @@ from lamina.advise.recorded import Written
 from lamina.advise.scene import Scene
 from lamina.advise.wants import Copied, wants
 from lamina.dockerfile import syntax
-from lamina.plan.manifests import Unclear
+from lamina.plan.named import Unclear
 from lamina.plan.steps import CopyOp, RunOp, Step
 
 

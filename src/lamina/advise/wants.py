@@ -15,9 +15,12 @@ from lamina.advise.cost import commands_of
 from lamina.advise.landing import meets
 from lamina.dockerfile.globs import match
 from lamina.dockerfile.shellcommands import ShellCommand
-from lamina.plan.installs import Install, install_of
-from lamina.plan.manifests import Asked, Reader, Unclear, further
+from lamina.plan.install_words import Install
+from lamina.plan.installs import TOLD, install_of
+from lamina.plan.manifests import further
+from lamina.plan.named import Asked, Reader, Unclear
 from lamina.plan.scope import normal_path
+from lamina.plan.scripts import script_in
 from lamina.plan.steps import BindMount, RunOp
 
 _PACKAGES = frozenset(["apt-get", "apt", "apt-key", "apk", "dnf", "microdnf", "yum", "zypper", "pacman"])
@@ -30,14 +33,8 @@ _QUOTED = re.compile(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"")
 _HARMLESS = re.compile(r"[12&]?>+\s*/dev/null|2>&1|</dev/null")
 _SUBSHELL = re.compile(r"\$\((?!nproc\))|`")
 _LOCAL_PACKAGE = re.compile(r"(\.{0,2}/.*|.*\.(deb|rpm|apk))\Z")
-#: Variables by which a tool is told to read other files.
-_TOLD = re.compile(
-    r"(PIP_(REQUIREMENT|CONSTRAINT|CONFIG_FILE|FIND_LINKS)|PIPENV_PIPFILE|BUNDLE_GEMFILE|UV_(PROJECT|WORKING_DIRECTORY)|"
-    r"NPM_CONFIG_(USERCONFIG|PREFIX)|GOFLAGS|GOWORK|MAVEN_ARGS)\Z",
-    re.IGNORECASE,
-)
-#: What an install makes beside its manifest: a copied folder of that name would land on it.
-_MADE = {"npm": "node_modules", "yarn": "node_modules", "pnpm": "node_modules", "bun": "node_modules"}
+#: What an install makes beside its manifests: a copied folder of that name would land on it.
+_MADE = {**dict.fromkeys(("npm", "yarn", "pnpm", "bun", "deno"), "node_modules"), "dotnet": "obj", "gradle": ".gradle"}
 #: How a tool is told to work in another folder, and those flags that name a file.
 _ELSEWHERE = {
     "npm": ("--prefix", "-C"),
@@ -46,12 +43,15 @@ _ELSEWHERE = {
     "poetry": ("--directory", "-C"),
     "uv": ("--directory", "--project"),
     "composer": ("--working-dir", "-d"),
+    "bun": ("--cwd",),
+    "deno": ("--config", "-c", "--import-map", "--lock"),
+    "dotnet": ("--configfile", "--source", "-s", "--lock-file-path"),
     "gradle": ("--project-dir", "-p"),
     "go": ("-C",),
     "bundler": ("--gemfile",),
     "maven": ("--file", "-f"),
 }
-_NAMES_FILE = ("--gemfile", "--file", "-f")
+_NAMES_FILE = ("--gemfile", "--file", "-f", *_ELSEWHERE["deno"], *_ELSEWHERE["dotnet"])
 #: A package that a command names by a place rather than by a name.
 _PLACE = re.compile(r"[./~$]|file:|.*\.(whl|zip|gz|tgz|gem|jar)\Z")
 
@@ -93,12 +93,13 @@ def wants(op: RunOp, copied: Copied, seen: Seen | None = None) -> Wants:
         raise Unclear("what it starts cannot be told")
     if any(isinstance(mount, BindMount) and meets(mount.target, copied.landed) for mount in op.mounts):
         raise Unclear("it mounts something over the copied files")
-    text = _HARMLESS.sub("", _QUOTED.sub("", op.argv[-1]))
-    if re.search(r"[<>]", text):
+    text = _script(op)
+    if re.search(r"[<>]", _HARMLESS.sub("", _QUOTED.sub("", text))):
         raise Unclear("it redirects to or from a file")
-    if _SUBSHELL.search(op.argv[-1]):
+    if _SUBSHELL.search(text):
         raise Unclear("it puts in what another command says")
-    told = next((name for name, _ in op.env if _TOLD.match(name)), None)
+    set_here = [word.partition("=")[0] for one in commands for word in (*one.env, *_exported(one))]
+    told = next((name for name in (*dict(op.env), *set_here) if re.match(TOLD, name)), None)
     cwd = op.cwd
     files: dict[str, None] = {}
     folders: dict[str, None] = {}
@@ -109,8 +110,9 @@ def wants(op: RunOp, copied: Copied, seen: Seen | None = None) -> Wants:
             cwd = normal_path(f"{cwd}/{command.words[1]}" if command.words[1][:1] != "/" else command.words[1])
             continue
         install = install_of(command)
-        if install is None:
+        if install is None and not _exported(command):
             _free(command, cwd, copied.landed)
+        if install is None:
             continue
         if told is not None:
             raise Unclear(f"{told} may tell it to read other files")
@@ -125,6 +127,18 @@ def wants(op: RunOp, copied: Copied, seen: Seen | None = None) -> Wants:
     else:
         why = "is known to need nothing of it"
     return Wants(single, tuple(folders), why, tuple(risks))
+
+
+def _exported(command: ShellCommand) -> tuple[str, ...]:
+    """What `export NAME=value` sets."""
+    words = command.words[1:]
+    return words if command.program == "export" and all("=" in word and "$" not in word for word in words) else ()
+
+
+def _script(op: RunOp) -> str:
+    """What a RUN runs, less the comments of a script of several lines."""
+    text = script_in(op)
+    return op.argv[-1] if text is None else re.sub(r"(?m)^[ \t]*#.*$", "", text)
 
 
 def _observed(seen: Seen, copied: Copied) -> Wants:
@@ -177,7 +191,7 @@ def _install(install: Install, command: ShellCommand, cwd: str, copied: Copied) 
         raise Unclear(f"it reads {odd}")
     landed = copied.landed
     made = _MADE.get(install.tool)
-    if made is not None and meets(f"{cwd.rstrip('/')}/{made}", landed):
+    if made is not None and any(f"/{made}/" in path for path in landed):
         raise Unclear(f"{made} is copied, too")
     todo = [path for pattern in install.reads for path in _matching(pattern, cwd, copied.others)]
     named = [path for pattern in install.files for path in _matching(pattern, cwd, copied.others)]

@@ -25,7 +25,7 @@ from lamina.history.log import contents, read_history
 from lamina.oci.config import ImageConfig, RootFS, decode_config
 from lamina.oci.reference import parse_reference
 from lamina.plan.planner import make_plan
-from lamina.plan.steps import ImageRef, MetaOp, Missing, Plan, PlanOptions, Stage, Step
+from lamina.plan.steps import ImageRef, MetaOp, Missing, Plan, PlanOptions, RunOp, Stage, Step
 
 if TYPE_CHECKING:
     from lamina.engine.request import BuildResult
@@ -110,7 +110,7 @@ def facts(asked: Question, observe: Callable[..., BuildResult] | None = None) ->
             history=history,
             rules=load_rules(located.directory, located.path),
             read=read,
-            seen=_seen(shop, located.project),
+            seen=_seen(shop, located.project, plan),
             varying=varying,
             earlier=_earlier(located.directory, history, written.name),
             layers=layers_in(shop, located.project),
@@ -201,26 +201,44 @@ def _steps(plan: Plan) -> Iterator[tuple[Stage, Step]]:
     return ((stage, step) for stage in plan.stages for step in stage.steps if not isinstance(step.op, MetaOp))
 
 
-def _seen(shop: Workshop, project: str) -> Mapping[tuple[str, str], Seen]:
-    """What the observed steps of the project's last build that was observed looked at."""
+def _seen(shop: Workshop, project: str, plan: Plan) -> Mapping[tuple[str, str], Seen]:
+    """What the observed steps of the project's last build that was observed looked at. A RUN with a heredoc must have
+    had the same script then, and no other one with its first line: the text that names it does not tell."""
     from lamina.cli.chosen import story_of
     from lamina.explain.needed import needed
     from lamina.explain.observed import copies_below
     from lamina.store.observations import KeptObservations
 
     found: dict[tuple[str, str], Seen] = {}
+    scripts: dict[str, list[dict[str, str]]] = {}
+    for _, step in _steps(plan):
+        if isinstance(step.op, RunOp) and "<<" in step.text:
+            scripts.setdefault(step.text, []).append(_script(step.op))
     for build in shop.store.builds.last(5, project):
         story = story_of(shop, build)
-        for step in story.steps() if story is not None else ():
-            if step.looks is None or story is None:
+        for told_step in story.steps() if story is not None else ():
+            if told_step.looks is None or story is None:
                 continue
-            observations = KeptObservations(shop.store.layout, shop.store.session).get(step.looks)
-            copies = copies_below(story, step)
+            parts = {part.name: part.value for part in told_step.key.parts} if told_step.key is not None else {}
+            if told_step.text in scripts and scripts[told_step.text] != [
+                {name: parts[name] for name in ("command", "script") if name in parts}
+            ]:
+                continue
+            observations = KeptObservations(shop.store.layout, shop.store.session).get(told_step.looks)
+            copies = copies_below(story, told_step)
             if observations is None or len(copies) != len(observations.seen):
                 continue
             for copy, seen in zip(copies, observations.seen, strict=True):
-                told = needed(story, step, copy, observations, shop.store.facts.get)
+                told = needed(story, told_step, copy, observations, shop.store.facts.get)
                 looked = told.looked if told is not None else sum(look.kind == "read" for look in seen.looks)
                 paths = told.paths if told is not None else None
-                found.setdefault((step.text, copy.text), Seen(paths, looked, seen.files))
+                found.setdefault((told_step.text, copy.text), Seen(paths, looked, seen.files))
     return found
+
+
+def _script(op: RunOp) -> dict[str, str]:
+    """What a RUN starts, as it stands in its key (`keys.compute`)."""
+    from msgspec import json
+
+    found = {"command": json.encode(op.argv).decode()}
+    return found if op.script is None else {**found, "script": op.script.content}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from lamina.cli.dockerfile_name import dockerfile_in
 from lamina.cli.options import store_root
 from lamina.diagnostics import BuildFailure
 from lamina.dockerfile import parse
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from lamina.dockerfile.ignore import IgnoreRules
     from lamina.explain.readings import Reading
     from lamina.keys.filetree import FileRecord
-    from lamina.plan.manifests import Reader
+    from lamina.plan.named import Reader
 
 #: What is mended may let another fix through, such as one beside it; no file needs many rounds.
 _ROUNDS = 10
@@ -80,7 +81,7 @@ def source_of(context: str | None, file: str | None) -> Source:
             raise BuildFailure("context-not-found", f"the build context {str(directory)!r} does not exist")
     if file == "-":
         return Source(sys.stdin.buffer.read(), "<stdin>", None, directory)
-    path = Path(file) if file is not None else (directory or Path()) / "Dockerfile"
+    path = Path(file) if file is not None else dockerfile_in(directory or Path())
     try:
         return Source(path.read_bytes(), str(path), path, directory)
     except FileNotFoundError:
@@ -207,9 +208,12 @@ def context_of(records: Sequence[FileRecord], rules: IgnoreRules | None, reads: 
 
 
 def _known(subject: Subject, root: str | os.PathLike[str] | None) -> dict[str, ImageConfig]:
-    """The configurations of the base images that the store has; a store that is not there is not made."""
     wanted = {stage.base for stage in subject.stages if stage.parent is None and stage.base != "scratch"}
-    place = store_root(root)
+    return known_images(wanted, subject.platform, store_root(root))
+
+
+def known_images(wanted: Collection[str], platform: Platform, place: Path) -> dict[str, ImageConfig]:
+    """The configurations of those images that the store has; a store that is not there is not made."""
     if not wanted or not (place / "index.db").exists():
         return {}
     from lamina.oci.config import decode_config
@@ -219,10 +223,10 @@ def _known(subject: Subject, root: str | os.PathLike[str] | None) -> dict[str, I
     try:
         with Store.open(place) as store:
             for name in wanted:
-                image = store.images.get(name, str(subject.platform)) or store.images.get(name)
+                image = store.images.get(name, str(platform)) or store.images.get(name)
                 if image is not None:
                     found[name] = decode_config(store.blobs.read(image.id))
     except (BuildFailure, ValueError):
-        # A store that is damaged or of another version is no reason not to check a text.
+        # A store that is damaged or of another version is no reason not to read a text.
         return found
     return found

@@ -58,6 +58,9 @@ class _Reader:
         self.joined = ""
         self.depth = 0
         self.skip_word = False
+        #: The end of a heredoc is the next word; the ends of those that begin behind this line.
+        self.opens = False
+        self.ends: list[str] = []
 
     def run(self) -> tuple[ShellCommand, ...]:
         text = self.text
@@ -76,10 +79,14 @@ class _Reader:
             elif (match := _OPERATOR.match(text, self.at)) is not None:
                 self.at = match.end()
                 self._close(match[0])
+                if match[0] == "\n" and self.ends:
+                    self._skip_bodies()
             else:
                 word = self._word()
                 if self.skip_word:
                     self.skip_word = False
+                    if self.opens:
+                        self.ends.append(word)
                 else:
                     self.words.append(word)
         self._close("")
@@ -92,7 +99,17 @@ class _Reader:
         self.at = match.end()
         # Its target is the next word, and no argument.
         self.skip_word = True
+        self.opens = match[0].lstrip("0123456789") in ("<<", "<<-")
         return True
+
+    def _skip_bodies(self) -> None:
+        """Go behind the heredocs of the line that has ended: they are what commands read, and no commands."""
+        for end in self.ends:
+            found = re.compile(rf"^\t*{re.escape(end)}$", re.MULTILINE).search(self.text, self.at)
+            if found is None:
+                raise _Unclosed
+            self.at = found.end()
+        self.ends = []
 
     def _close(self, operator: str) -> None:
         """End the command that was being read; `operator` stands in front of the next one."""

@@ -94,6 +94,12 @@ SUSPECTS: tuple[Suspect, ...] = (
         path=r"/\.rustc_info\.json$",
     ),
     Suspect(
+        "`.gradle/…/*.lock`, `*.bin`, `cache.properties`",
+        "gradle's notes on what it has done hold times and the numbers of processes",
+        "give ~/.gradle a --mount=type=cache, or delete .gradle in the same RUN",
+        path=r"/\.gradle/(.*/)?([^/]+\.(lock|bin)|cache\.properties)$|/\.gradle/daemon/",
+    ),
+    Suspect(
         "gzip",
         "gzip's header holds a time",
         "compress with gzip -n",

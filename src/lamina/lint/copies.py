@@ -6,9 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from lamina.dockerfile.globs import BadGlob, match
 from lamina.lint.subject import Step, Subject
-from lamina.plan.installs import Install, install_of
-from lamina.plan.manifests import Asked, Unclear, further
+from lamina.plan.install_words import Install
+from lamina.plan.installs import install_of
+from lamina.plan.named import Asked, Unclear
 from lamina.plan.scope import normal_path
+
+#: Code that installs read or run.
+RUN_BY_INSTALLS = r"(?:\A|/)(?:setup\.py|conftest\.py|build\.rs|\.?[\w.-]*\.config\.[cm]?[jt]s|\.pnp\..*|\.yarn/.*)\Z"
 
 
 def is_whole(source: str) -> bool:
@@ -59,7 +63,11 @@ def reads(install: Install, path: str) -> bool:
     name = parts[-1]
     for pattern in install.reads:
         last = pattern.rpartition("/")[2]
-        if pattern in parts[:-1] or _matches(last, name) or (any(c in name for c in "*?[") and _matches(name, last)):
+        if (
+            f"/{pattern}/" in f"/{'/'.join(parts[:-1])}/"
+            or _matches(last, name)
+            or (any(c in name for c in "*?[") and _matches(name, last))
+        ):
             return True
     return False
 
@@ -99,6 +107,8 @@ def named_further(subject: Subject, step: Step, install: Install) -> tuple[str, 
     command = next((one for one in step.commands if install_of(one) == install), None)
     if context is None or command is None:
         return ()
+    from lamina.plan.manifests import further
+
     files = tuple(f"/{record.path}" for record in context.records if record.kind != "dir")
     first = [path for path in files if "/" not in path[1:] and reads(install, path)] if not install.files else []
     todo = first or [path for path in files if any(path[1:] == one.removeprefix("./") for one in install.files)]

@@ -12,8 +12,8 @@ from lamina.dockerfile.syntax import Add, Arg, Copy, Dockerfile, From, Instructi
 from lamina.keys.filetree import FileRecord
 from lamina.oci.config import ImageConfig
 from lamina.oci.platform import Platform
-from lamina.plan.installs import Install
-from lamina.plan.manifests import Reader
+from lamina.plan.install_words import Install
+from lamina.plan.named import Reader
 
 
 class Junk(Struct, frozen=True):

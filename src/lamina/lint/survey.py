@@ -12,8 +12,6 @@ from msgspec.structs import replace
 
 from lamina.diagnostics import BuildFailure
 from lamina.dockerfile import syntax
-from lamina.dockerfile.expansion import BadSubstitution
-from lamina.dockerfile.heredocs import content, opening
 from lamina.dockerfile.shellcommands import ShellCommand, shell_commands
 from lamina.lint.subject import Context, Stage, Step, Subject
 from lamina.lint.variables import Variables, base_variables
@@ -22,9 +20,8 @@ from lamina.oci.platform import Platform
 from lamina.plan.args import global_args
 from lamina.plan.installs import installs
 from lamina.plan.scope import normal_path
+from lamina.plan.scripts import is_shell, script_of
 from lamina.plan.steps import PlanOptions
-
-_SHELLS = frozenset({"sh", "bash", "ash", "dash", "zsh", "ksh"})
 
 
 class _Walk(Struct):
@@ -134,7 +131,7 @@ def _step(walk: _Walk, one: syntax.Instruction, stage: int, outer: Mapping[str, 
         case syntax.Stopsignal():
             variables.expand(one.signal, span, unset)
         case syntax.Shell():
-            walk.posix = one.argv[0].rpartition("/")[2] in _SHELLS
+            walk.posix = is_shell(one.argv[0])
         case syntax.Run():
             for flag in one.flags:
                 if flag.name == "mount":
@@ -170,20 +167,10 @@ def _commands(one: syntax.Run, posix: bool) -> tuple[ShellCommand, ...]:
     """What a RUN starts; nothing where that cannot be told."""
     argv = one.command.argv
     if argv is not None:
-        if len(argv) > 2 and argv[0].rpartition("/")[2] in _SHELLS and argv[1].endswith("c"):
+        if len(argv) > 2 and is_shell(argv[0]) and argv[1].endswith("c"):
             return shell_commands(argv[2])
         return (ShellCommand(argv),)
-    text = one.command.text
-    if not posix:
-        return ()
-    if not one.heredocs:
-        return shell_commands(text)
-    try:
-        alone = opening(text.strip()) is not None
-    except BadSubstitution:
-        return ()
-    body = content(one.heredocs[0])
-    return shell_commands(body) if alone and not body.startswith("#!") else ()
+    return shell_commands(script_of(one) or "") if posix else ()
 
 
 def _shipped(stages: list[Stage]) -> tuple[Stage, ...]:

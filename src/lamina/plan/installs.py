@@ -9,29 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from msgspec import Struct
-
 from lamina.dockerfile.shellcommands import ShellCommand
-
-
-class Install(Struct, frozen=True):
-    """One install. `reads` are the names (or patterns) that it reads below its working directory, in the order in which
-    one writes them in a COPY; `locks` those of them that pin versions. `frozen`: it installs what the lock file says or
-    fails; `strictly` is how to ask for that. `project`: it reads the project's own code too; `alone` is how to install
-    the dependencies without it, empty if there is no such way. `packages` are named in the command itself, `caches`
-    where it keeps what it has downloaded. `files` are those that the command itself names, such as with `-r`."""
-
-    tool: str
-    reads: tuple[str, ...] = ()
-    locks: tuple[str, ...] = ()
-    frozen: bool = True
-    strictly: str = ""
-    project: bool = False
-    alone: str = ""
-    packages: tuple[str, ...] = ()
-    caches: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
-
+from lamina.plan import installs_compiled, installs_node
+from lamina.plan.install_words import Install, option_names, plain_words, values_of
 
 # Patterns are compiled where they are used first: a short command pays for each at its start.
 _PIP = r"pip3?(?:\.\d+)?\Z"
@@ -68,8 +48,10 @@ _PIP_VALUES = frozenset(
         "--report",
     ]
 )
-_NODE_VALUES = frozenset(
-    ["--prefix", "--registry", "--cache", "--cwd", "--dir", "-C", "--filter", "-F", "--loglevel", "--userconfig"]
+#: Variables by which a tool is told to read other files.
+TOLD = (
+    r"(?i:PIP_(?:REQUIREMENT|CONSTRAINT|CONFIG_FILE|FIND_LINKS)|PIPENV_PIPFILE|BUNDLE_GEMFILE|"
+    r"UV_(?:PROJECT|WORKING_DIRECTORY|FIND_LINKS)|NPM_CONFIG_(?:USERCONFIG|PREFIX)|GOFLAGS|GOWORK|MAVEN_ARGS)\Z"
 )
 _PIP_CACHE = ("/root/.cache/pip",)
 
@@ -95,48 +77,16 @@ def install_of(command: ShellCommand) -> Install | None:
     return reader(rest) if reader is not None else None
 
 
-def _plain(words: Sequence[str], values: frozenset[str] = frozenset()) -> list[str]:
-    """The words that are no options and no values of options."""
-    found: list[str] = []
-    skip = False
-    for word in words:
-        if skip:
-            skip = False
-        elif word.startswith("-"):
-            skip = word in values
-        else:
-            found.append(word)
-    return found
-
-
-def _options(words: Sequence[str]) -> set[str]:
-    return {word.partition("=")[0] for word in words if word.startswith("-")}
-
-
-def _value_of(words: Sequence[str], *names: str) -> list[str]:
-    """The values of an option that may stand several times: `-r x`, `-rx`, `--requirement=x`."""
-    found: list[str] = []
-    for at, word in enumerate(words):
-        for name in names:
-            if word == name:
-                found += words[at + 1 : at + 2]
-            elif word.startswith(f"{name}="):
-                found.append(word[len(name) + 1 :])
-            elif len(name) == 2 and word.startswith(name) and len(word) > 2 and not word.startswith("--"):
-                found.append(word[2:])
-    return found
-
-
 def _pip(words: list[str]) -> Install | None:
     if not words or words[0] not in ("install", "wheel", "download"):
         return None
     rest = words[1:]
-    named = (*_value_of(rest, "-r", "--requirement"), *_value_of(rest, "-c", "--constraint"))
-    editable = _value_of(rest, "-e", "--editable")
+    named = (*values_of(rest, "-r", "--requirement"), *values_of(rest, "-c", "--constraint"))
+    editable = values_of(rest, "-e", "--editable")
     values = _PIP_VALUES | {"-r", "--requirement", "-c", "--constraint", "-e", "--editable", "-w", "--wheel-dir", "-d"}
-    plain = _plain(rest, values)
+    plain = plain_words(rest, values)
     paths = [word for word in (*plain, *editable) if re.match(_PATH_LIKE, word)]
-    links = [one for one in _value_of(rest, "-f", "--find-links") if "://" not in one]
+    links = [one for one in values_of(rest, "-f", "--find-links") if "://" not in one]
     return Install(
         tool="pip",
         reads=(*named, *(one.removeprefix("./").rstrip("/") or "/" for one in links)),
@@ -150,7 +100,7 @@ def _pip(words: list[str]) -> Install | None:
 
 
 def _pipenv(words: list[str]) -> Install | None:
-    plain, options = _plain(words, frozenset({"--python", "-r", "--categories"})), _options(words)
+    plain, options = plain_words(words, frozenset({"--python", "-r", "--categories"})), option_names(words)
     if plain[:1] not in (["install"], ["sync"]):
         return None
     packages = tuple(plain[1:]) if plain[0] == "install" else ()
@@ -161,8 +111,8 @@ def _pipenv(words: list[str]) -> Install | None:
 
 
 def _poetry(words: list[str]) -> Install | None:
-    options = _options(words)
-    if _plain(words)[:1] not in (["install"], ["sync"]):
+    options = option_names(words)
+    if plain_words(words)[:1] not in (["install"], ["sync"]):
         return None
     return Install(
         "poetry",
@@ -175,11 +125,14 @@ def _poetry(words: list[str]) -> Install | None:
 
 
 def _uv(words: list[str]) -> Install | None:
-    options = _options(words)
+    options = option_names(words)
+    if words[:2] == ["pip", "sync"]:
+        named = tuple(plain_words(words[2:], _PIP_VALUES))
+        return Install("uv", named, frozen="--require-hashes" in options, caches=("/root/.cache/uv",), files=named)
     if words[:1] == ["pip"]:
         found = _pip(words[1:])
         return None if found is None else _renamed(found, "uv", ("/root/.cache/uv",))
-    if _plain(words)[:1] != ["sync"]:
+    if plain_words(words)[:1] != ["sync"]:
         return None
     return Install(
         "uv",
@@ -208,158 +161,59 @@ def _renamed(found: Install, tool: str, caches: tuple[str, ...]) -> Install:
     )
 
 
-def _npm(words: list[str]) -> Install | None:
-    plain, options = _plain(words, _NODE_VALUES), _options(words)
-    if not plain or plain[0] not in ("ci", "install", "i", "add", "clean-install"):
-        return None
-    packages = tuple(plain[1:])
-    caches = ("/root/.npm",)
-    if packages or options & {"-g", "--global"}:
-        return Install("npm", packages=packages or ("",), caches=caches)
-    locks = ("package-lock.json", "npm-shrinkwrap.json")
-    reads = ("package.json", *locks, ".npmrc")
-    return Install("npm", reads, locks, plain[0] in ("ci", "clean-install"), "npm ci", caches=caches)
-
-
-def _yarn(words: list[str]) -> Install | None:
-    plain, options = _plain(words, _NODE_VALUES), _options(words)
-    caches = ("/usr/local/share/.cache/yarn", "/root/.yarn/berry/cache")
-    if plain[:2] == ["global", "add"] or plain[:1] == ["add"]:
-        return Install("yarn", packages=tuple(plain[plain.index("add") + 1 :]) or ("",), caches=caches)
-    if plain not in ([], ["install"]) or options & {"--version", "-v", "--help"}:
-        return None
-    reads = ("package.json", "yarn.lock", ".yarnrc", ".yarnrc.yml", ".yarn", ".npmrc")
-    frozen = bool(options & {"--frozen-lockfile", "--immutable", "--pure-lockfile"})
-    return Install("yarn", reads, ("yarn.lock",), frozen, "yarn install --immutable", caches=caches)
-
-
-def _pnpm(words: list[str]) -> Install | None:
-    plain, options = _plain(words, _NODE_VALUES), _options(words)
-    if plain[:1] not in (["install"], ["i"], ["fetch"], ["add"]):
-        return None
-    caches = ("/root/.local/share/pnpm/store", "/pnpm/store")
-    if plain[1:] or options & {"-g", "--global"}:
-        return Install("pnpm", packages=tuple(plain[1:]) or ("",), caches=caches)
-    reads = ("package.json", "pnpm-lock.yaml", "pnpm-workspace.yaml", ".npmrc", ".pnpmfile.cjs", "patches")
-    frozen = "--frozen-lockfile" in options or plain[0] == "fetch"
-    return Install("pnpm", reads, ("pnpm-lock.yaml",), frozen, "pnpm install --frozen-lockfile", caches=caches)
-
-
-def _bun(words: list[str]) -> Install | None:
-    plain, options = _plain(words, _NODE_VALUES), _options(words)
-    if plain not in (["install"], ["i"], ["ci"]) or options & {"-g", "--global"}:
-        return None
-    locks = ("bun.lock", "bun.lockb")
-    frozen = "--frozen-lockfile" in options or plain == ["ci"]
-    reads = ("package.json", *locks, "bunfig.toml", ".npmrc")
-    return Install("bun", reads, locks, frozen, "bun install --frozen-lockfile", caches=("/root/.bun/install/cache",))
-
-
-def _go(words: list[str]) -> Install | None:
-    if words[:2] == ["mod", "download"]:
-        return Install("go", ("go.mod", "go.sum", "go.work", "go.work.sum"), ("go.sum",), caches=("/go/pkg/mod",))
-    if words[:1] == ["install"]:
-        remote = tuple(word for word in _plain(words[1:]) if "@" in word)
-        return Install("go", packages=remote) if remote else None
-    return None
-
-
-def _cargo(words: list[str]) -> Install | None:
-    plain = _plain(words, frozenset({"--recipe-path", "--target", "--bin", "--package", "-p", "--version", "--git"}))
-    caches = ("/usr/local/cargo/registry",)
-    if plain[:2] == ["chef", "cook"]:
-        recipe = _value_of(words, "--recipe-path") or ["recipe.json"]
-        return Install("cargo chef", tuple(recipe), caches=caches, files=tuple(recipe))
-    if plain[:1] == ["install"] and plain[1:] and "--path" not in words:
-        return Install("cargo", packages=tuple(plain[1:]), frozen="--locked" in words, caches=caches)
-    return None
-
-
 def _bundle(words: list[str]) -> Install | None:
-    if _plain(words, frozenset({"--jobs", "-j", "--retry", "--path", "--without", "--with"})) not in ([], ["install"]):
+    if plain_words(words, frozenset({"--jobs", "-j", "--retry", "--path", "--without", "--with"})) not in (
+        [],
+        ["install"],
+    ):
         return None
-    frozen = bool(_options(words) & {"--frozen", "--deployment"})
+    frozen = bool(option_names(words) & {"--frozen", "--deployment"})
     reads = ("Gemfile", "Gemfile.lock", ".ruby-version", "*.gemspec", "vendor/cache")
     caches = ("/usr/local/bundle/cache",)
     return Install("bundler", reads, ("Gemfile.lock",), frozen, "bundle config set frozen true", caches=caches)
 
 
 def _gem(words: list[str]) -> Install | None:
-    packages = tuple(_plain(words[1:], frozenset({"-v", "--version", "-i", "--install-dir", "-n", "--bindir"})))
+    packages = tuple(plain_words(words[1:], frozenset({"-v", "--version", "-i", "--install-dir", "-n", "--bindir"})))
     return Install("gem", packages=packages) if words[:1] == ["install"] and packages else None
 
 
 def _composer(words: list[str]) -> Install | None:
-    if _plain(words, frozenset({"-d", "--working-dir"}))[:1] != ["install"]:
+    if plain_words(words, frozenset({"-d", "--working-dir"}))[:1] != ["install"]:
         return None
-    scripts = not _options(words) & {"--no-scripts", "--no-autoloader"}
+    options = option_names(words)
+    # An autoloader that is optimized lists the classes of the code.
+    listed = options & {"-o", "--optimize-autoloader", "-a", "--classmap-authoritative"}
+    code = "--no-autoloader" not in options and (bool(listed) or "--no-scripts" not in options)
     return Install(
         "composer",
         ("composer.json", "composer.lock", "symfony.lock", "auth.json"),
         ("composer.lock",),
-        project=scripts,
+        project=code,
         alone="composer install --no-scripts --no-autoloader",
         caches=("/root/.composer/cache", "/tmp/cache"),
     )
-
-
-def _mvn(words: list[str]) -> Install | None:
-    goals = _plain(words, frozenset({"-f", "--file", "-s", "--settings", "-P", "-pl", "--projects"}))
-    if not goals or not all(
-        re.search(r"dependency(?:-plugin)?(?::[\d.]+)?:(?:go-offline|resolve)", one) for one in goals
-    ):
-        return None
-    return Install("maven", ("pom.xml", "**/pom.xml", ".mvn", "mvnw"), caches=("/root/.m2",))
-
-
-def _gradle(words: list[str]) -> Install | None:
-    if _plain(words, frozenset({"-p", "--project-dir"})) not in (["dependencies"], ["resolveDependencies"]):
-        return None
-    scripts = ("settings.gradle", "build.gradle", "settings.gradle.kts", "build.gradle.kts")
-    reads = (
-        *scripts,
-        "gradle.properties",
-        "gradle",
-        "gradlew",
-        "gradle.lockfile",
-        "**/build.gradle",
-        "**/*.gradle.kts",
-    )
-    return Install("gradle", reads, caches=("/root/.gradle", "/home/gradle/.gradle"))
-
-
-def _dotnet(words: list[str]) -> Install | None:
-    if words[:1] != ["restore"]:
-        return None
-    named = tuple(word.removeprefix("./") for word in _plain(words[1:]) if not word.startswith("$"))
-    reads = (*named, "**/*.csproj", "**/*.fsproj", "**/*.sln", "nuget.config", "NuGet.Config", "Directory.*.props")
-    return Install("dotnet", (*reads, "packages.lock.json"), caches=("/root/.nuget/packages",))
-
-
-def _mix(words: list[str]) -> Install | None:
-    if words[:1] != ["deps.get"]:
-        return None
-    return Install("mix", ("mix.exs", "mix.lock"), ("mix.lock",), caches=("/root/.hex",))
 
 
 _TOOLS: dict[str, Callable[[list[str]], Install | None]] = {
     "pipenv": _pipenv,
     "poetry": _poetry,
     "uv": _uv,
-    "npm": _npm,
-    "yarn": _yarn,
-    "pnpm": _pnpm,
-    "bun": _bun,
-    "go": _go,
-    "cargo": _cargo,
+    "npm": installs_node.npm,
+    "yarn": installs_node.yarn,
+    "pnpm": installs_node.pnpm,
+    "bun": installs_node.bun,
+    "deno": installs_node.deno,
+    "go": installs_compiled.go,
+    "cargo": installs_compiled.cargo,
     "bundle": _bundle,
     "bundler": _bundle,
     "gem": _gem,
     "composer": _composer,
-    "mvn": _mvn,
-    "mvnw": _mvn,
-    "gradle": _gradle,
-    "gradlew": _gradle,
-    "dotnet": _dotnet,
-    "mix": _mix,
+    "mvn": installs_compiled.maven,
+    "mvnw": installs_compiled.maven,
+    "gradle": installs_compiled.gradle,
+    "gradlew": installs_compiled.gradle_wrapper,
+    "dotnet": installs_compiled.dotnet,
+    "mix": installs_compiled.mix,
 }

@@ -8,19 +8,15 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from msgspec import Struct
-
 from lamina.dockerfile.ignore import rules_of
+from lamina.plan.manifests_built import dotnet_project, dotnet_solution, gradle
+from lamina.plan.named import Asked, More, Reader, Unclear, beside, named_folder, named_path
 from lamina.plan.scope import normal_path
-
-#: The text of a file, None if there is none or it is no text.
-Reader = Callable[[str], str | None]
 
 _SCRIPTS = ("preinstall", "install", "postinstall", "prepare", "prepublish")
 _LOCAL = re.compile(r"(?:file|link|portal):(.*)\Z")
 _PIP_OPTION = re.compile(r"(-r|-c|-e|-f|--requirement|--constraint|--editable|--find-links)[ =]\s*(\S+)")
 _PIP_PATH = re.compile(r"(?:\.{1,2}/|/|file:|\.(?:\[|\Z)|[^\s@:;]+/|\S+\.(?:whl|zip|tar\.gz)\Z)")
-_ARCHIVES = (".whl", ".gz", ".zip", ".tgz")
 _GO_REPLACE = re.compile(r"=>\s*(\.{1,2}/\S*)")
 _GO_USE = re.compile(r"(?m)^\s*(?:use\s+)?(\.{1,2}(?:/\S*)?)\s*(?://.*)?$")
 _GEMS_ELSEWHERE = re.compile(
@@ -32,32 +28,17 @@ _MIX_CODE = re.compile(r"\b(?:File|Path|Code|System\.cmd)\b")
 _PATCH = re.compile(r"(?:#|:\s*[\"']?)(?:~/|\./)?([^#\s\"']+\.patch)\b")
 
 
-class Unclear(Exception):
-    """What an install reads cannot be told; the text says why."""
-
-
-class More(Struct, frozen=True):
-    """A further path that is read; a `folder` is needed with all below it."""
-
-    path: str
-    folder: bool = False
-
-
-class Asked(Struct, frozen=True):
-    """The install: its `tool`, the `words` of its command, and the absolute folder that it is started in."""
-
-    tool: str
-    words: tuple[str, ...]
-    cwd: str
-
-
 def further(asked: Asked, path: str, read: Reader, files: Iterable[str]) -> Iterator[More]:
     """What a file at `path` names. `files` are all paths that are there, from the root as `path` is.
 
     Raises Unclear.
     """
     name = path.rpartition("/")[2]
-    reader = _READERS.get(name) or (_requirements if asked.tool in ("pip", "uv") and _is_list(name) else None)
+    reader = (
+        _READERS.get(name)
+        or _ENDINGS.get((asked.tool, name.rpartition(".")[2]))
+        or (_requirements if asked.tool in ("pip", "uv") and _is_list(name) else None)
+    )
     text = read(path) if reader is not None else None
     if reader is not None and text is not None:
         try:
@@ -68,23 +49,6 @@ def further(asked: Asked, path: str, read: Reader, files: Iterable[str]) -> Iter
 
 def _is_list(name: str) -> bool:
     return not name.endswith((".toml", ".lock", ".cfg", ".py"))
-
-
-def _beside(path: str, other: str) -> str:
-    """A path that a file names, from the root."""
-    return normal_path(other if other.startswith("/") else f"{path.rpartition('/')[0]}/{other}")
-
-
-def _folder(path: str, other: str) -> More:
-    """A folder that a file has installed. Raises Unclear for the file's own, or one around it."""
-    return _local(path, _beside(path, other))
-
-
-def _local(path: str, found: str) -> More:
-    """The same by its absolute path; or an archive."""
-    if path.startswith(found.rstrip("/") + "/"):
-        raise Unclear(f"{path} has the project itself installed")
-    return More(found, folder=not found.endswith(_ARCHIVES))
 
 
 def _requirements(path: str, text: str, files: tuple[str, ...], asked: Asked) -> Iterator[More]:
@@ -100,11 +64,11 @@ def _requirements(path: str, text: str, files: tuple[str, ...], asked: Asked) ->
             if _PIP_PATH.match(wanted) or option is not None:
                 local = wanted.removeprefix("file://").removeprefix("file:").partition("[")[0].partition(" ")[0]
                 # Other than what is included, this is looked for where pip is started.
-                yield _local(path, normal_path(local if local.startswith("/") else f"{asked.cwd}/{local}"))
+                yield named_path(path, normal_path(local if local.startswith("/") else f"{asked.cwd}/{local}"))
         elif "://" not in wanted:
-            beside = _beside(path, wanted)
+            found = beside(path, wanted)
             links = option[1] in ("-f", "--find-links") and not wanted.endswith((".html", ".htm"))
-            yield More(beside, folder=links)
+            yield More(found, folder=links)
 
 
 def _pipfile(path: str, text: str, files: tuple[str, ...], asked: Asked) -> Iterator[More]:
@@ -132,7 +96,7 @@ def _paths(path: str, data: Any, names: tuple[str, ...]) -> Iterator[More]:
     if isinstance(data, dict):
         for name, value in data.items():
             if name in names and isinstance(value, str) and "://" not in value:
-                yield _folder(path, value)
+                yield named_folder(path, value)
             else:
                 yield from _paths(path, value, names)
     elif isinstance(data, list):
@@ -154,14 +118,15 @@ def _package(path: str, text: str, files: tuple[str, ...], asked: Asked) -> Iter
         for value in dict(data.get(group) or {}).values():
             local = _LOCAL.match(value) if isinstance(value, str) else None
             if local is not None:
-                yield _folder(path, local[1])
-                manifest = _beside(path, f"{local[1]}/package.json")
+                yield named_folder(path, local[1])
+                manifest = beside(path, f"{local[1]}/package.json")
                 if manifest in files:
                     yield More(manifest)
             elif isinstance(value, str) and value.startswith("patch:"):
-                yield from (More(_beside(path, one)) for one in _PATCH.findall(value))
-    patched = dict(dict(data.get("pnpm") or {}).get("patchedDependencies") or {})
-    yield from (More(_beside(path, one)) for one in patched.values())
+                yield from (More(beside(path, one)) for one in _PATCH.findall(value))
+    patched = {**dict(dict(data.get("pnpm") or {}).get("patchedDependencies") or {})}
+    patched.update(dict(data.get("patchedDependencies") or {}))
+    yield from (More(beside(path, one)) for one in patched.values())
     spaces = data.get("workspaces") or ()
     spaces = spaces.get("packages", ()) if isinstance(spaces, dict) else spaces
     yield from (More(one) for one in _members(path, spaces, "package.json", files))
@@ -176,7 +141,7 @@ def _pnpm(path: str, text: str, files: tuple[str, ...], asked: Asked) -> Iterato
         elif inside and item is not None:
             found.append(item[1].strip())
     yield from (More(one) for one in _members(path, found, "package.json", files))
-    yield from (More(_beside(path, one)) for one in _PATCH.findall(text))
+    yield from (More(beside(path, one)) for one in _PATCH.findall(text))
 
 
 def _members(path: str, patterns: Iterable[str], manifest: str, files: tuple[str, ...]) -> Iterator[str]:
@@ -185,22 +150,38 @@ def _members(path: str, patterns: Iterable[str], manifest: str, files: tuple[str
     marks = ["!" if pattern.startswith("!") else "" for pattern in patterns]
     if not wanted:
         return
-    rules = rules_of([mark + _beside(path, one)[1:] for mark, one in zip(marks, wanted, strict=True)])
+    rules = rules_of([mark + beside(path, one)[1:] for mark, one in zip(marks, wanted, strict=True)])
     for file in files:
         folder, _, name = file[1:].rpartition("/")
         if name == manifest and folder and rules.excluded(folder):
             yield file
 
 
+def _deno(path: str, text: str, files: tuple[str, ...], asked: Asked) -> Iterator[More]:
+    data = json.loads(re.sub(r"(?m)^\s*//.*$|,(?=\s*[}\]])", "", text) if path.endswith("c") else text)
+    if isinstance(data.get("importMap"), str):
+        yield More(beside(path, data["importMap"]))
+    lock = data.get("lock")
+    lock = lock.get("path") if isinstance(lock, dict) else lock
+    if isinstance(lock, str) and beside(path, lock) in files:
+        yield More(beside(path, lock))
+    for link in (*(data.get("links") or ()), *(data.get("patch") or ())):
+        yield named_folder(path, link)
+    spaces = data.get("workspace") or ()
+    spaces = spaces.get("members", ()) if isinstance(spaces, dict) else spaces
+    for manifest in ("deno.json", "deno.jsonc", "package.json"):
+        yield from (More(one) for one in _members(path, spaces, manifest, files))
+
+
 def _go_mod(path: str, text: str, files: tuple[str, ...], asked: Asked) -> Iterator[More]:
     for found in _GO_REPLACE.finditer(text):
-        yield More(_beside(path, f"{found[1].rstrip('/')}/go.mod"))
+        yield More(beside(path, f"{found[1].rstrip('/')}/go.mod"))
 
 
 def _go_work(path: str, text: str, files: tuple[str, ...], asked: Asked) -> Iterator[More]:
     for found in _GO_USE.finditer(text):
         for name in ("go.mod", "go.sum"):
-            member = _beside(path, f"{found[1].rstrip('/')}/{name}")
+            member = beside(path, f"{found[1].rstrip('/')}/{name}")
             if name == "go.mod" or member in files:
                 yield More(member)
 
@@ -216,12 +197,17 @@ def _composer(path: str, text: str, files: tuple[str, ...], asked: Asked) -> Ite
     data = json.loads(text)
     if "merge-plugin" in (data.get("extra") or {}):
         raise Unclear(f"{path} takes in other files")
+    if "--no-autoloader" not in asked.words and (
+        any("classmap" in (data.get(one) or {}) for one in ("autoload", "autoload-dev"))
+        or {"optimize-autoloader", "classmap-authoritative"} & set(data.get("config") or {})
+    ):
+        raise Unclear(f"the autoloader of {path} lists the classes of the project's code")
     spaces = data.get("repositories") or ()
     for space in spaces.values() if isinstance(spaces, dict) else spaces:
         if isinstance(space, dict) and space.get("type") in ("path", "artifact"):
             # `libs/*` is many: all of `libs`, then.
             fixed = re.split(r"[*?{\[]", space["url"], maxsplit=1)[0]
-            yield _folder(path, fixed if fixed == space["url"] else fixed.rpartition("/")[0] or ".")
+            yield named_folder(path, fixed if fixed == space["url"] else fixed.rpartition("/")[0] or ".")
 
 
 def _mix(path: str, text: str, files: tuple[str, ...], asked: Asked) -> Iterator[More]:
@@ -232,9 +218,9 @@ def _mix(path: str, text: str, files: tuple[str, ...], asked: Asked) -> Iterator
     for found in _MIX_PATH.finditer(text):
         if not found[1]:
             raise Unclear(f"{path} names a path that cannot be told")
-        yield _folder(path, found[1])
+        yield named_folder(path, found[1])
     for found in _MIX_APPS.finditer(text):
-        inside = _beside(path, found[1]) + "/"
+        inside = beside(path, found[1]) + "/"
         yield from (More(one) for one in files if re.fullmatch(re.escape(inside) + r"[^/]+/mix\.exs", one))
 
 
@@ -248,4 +234,13 @@ _READERS: dict[str, Callable[[str, str, tuple[str, ...], Asked], Iterator[More]]
     "Gemfile": _gemfile,
     "composer.json": _composer,
     "mix.exs": _mix,
+    "deno.json": _deno,
+    "deno.jsonc": _deno,
+}
+#: By tool and the end of a file's name.
+_ENDINGS: dict[tuple[str, str], Callable[[str, str, tuple[str, ...], Asked], Iterator[More]]] = {
+    ("gradle", "gradle"): gradle,
+    ("gradle", "kts"): gradle,
+    **{("dotnet", end): dotnet_project for end in ("csproj", "fsproj", "vbproj", "props", "targets")},
+    **{("dotnet", end): dotnet_solution for end in ("sln", "slnx")},
 }

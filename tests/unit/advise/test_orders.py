@@ -106,6 +106,59 @@ def test_what_an_install_reads_is_copied_first(install: str, copied: str) -> Non
             {"go.mod": "module x\nreplace y => ./y\n", "go.sum": "", "y/go.mod": "module y\n", "y/y.go": ""},
             ["COPY go.mod go.sum ./", "COPY y/go.mod ./y/"],
         ),
+        (
+            "dotnet restore Web/Web.csproj",
+            {
+                "Shop.sln": "",
+                "nuget.config": "",
+                "Directory.Packages.props": "<Project/>",
+                "Web/Web.csproj": '<Project><ProjectReference Include="..\\Core\\Core.csproj" /></Project>',
+                "Core/Core.csproj": "<Project/>",
+                "Core/packages.lock.json": "{}",
+                "Core/Core.cs": "",
+                "Tests/Tests.csproj": "<Project/>",  # nobody refers to it
+            },
+            [
+                "COPY Web/Web.csproj ./Web/",
+                "COPY Directory.Packages.props nuget.config ./",
+                "COPY Core/packages.lock.json Core/Core.csproj ./Core/",
+            ],
+        ),
+        (
+            "dotnet restore",
+            {"Shop.sln": 'Project("{F}") = "Web", "Web\\Web.csproj", "{1}"\n', "Web/Web.csproj": "<Project/>"},
+            ["COPY Shop.sln ./", "COPY Web/Web.csproj ./Web/"],
+        ),
+        (
+            "./gradlew dependencies",
+            {
+                "settings.gradle.kts": 'include("app")\nincludeBuild("build-logic")\n',
+                "gradlew": "",
+                "gradle/libs.versions.toml": "",
+                "gradle/wrapper/gradle-wrapper.jar": "",
+                "app/build.gradle.kts": "",
+                "app/src/App.kt": "",
+                "build-logic/src/x.gradle.kts": "",
+                "build-logic/src/x.kt": "",
+            },
+            [
+                "COPY settings.gradle.kts gradlew ./",
+                "COPY app/build.gradle.kts ./app/",
+                "COPY gradle ./gradle/",
+                "COPY build-logic ./build-logic/",
+            ],
+        ),
+        (
+            "deno ci",
+            {
+                "deno.json": '{"workspace": ["./packages/a"]}',
+                "deno.lock": "{}",
+                "packages/a/deno.json": "{}",
+                "packages/a/mod.ts": "",
+                "packages/b/deno.json": "{}",
+            },
+            ["COPY deno.json deno.lock ./", "COPY packages/a/deno.json ./packages/a/"],
+        ),
         ("cd sub && npm ci", {"sub/package.json": "{}", "sub/package-lock.json": "{}", "package.json": "{}"},
          ["COPY sub/package.json sub/package-lock.json ./sub/"]),
     ],
@@ -189,6 +242,43 @@ def test_a_run_of_which_the_first_part_needs_nothing_is_split() -> None:
         "pip install a || make",
     ):
         assert not advised(f"FROM base\nWORKDIR /a\nCOPY . .\nRUN {kept}\n", {}).better
+
+
+@pytest.mark.parametrize("begin", ["RUN <<EOF\n", "RUN <<EOF\n#!/bin/bash -e\n", "RUN bash -eux <<EOF\n"])
+def test_an_install_in_a_script_is_understood(begin: str) -> None:
+    run = f"{begin}# all of it\nset -eu\nnpm ci\nEOF"
+    found = advised(f"FROM base\nWORKDIR /a\nCOPY . .\n{run}\nCMD x\n", LOCKS).after.scene.sheet.text
+    assert found == f"FROM base\nWORKDIR /a\nCOPY package.json package-lock.json ./\n{run}\nCOPY . .\nCMD x\n"
+
+
+def test_a_script_is_split_between_its_lines() -> None:
+    head, rest = "set -eux\nexport CI=1\n", "# the rest\nnpm run build\nnpm \\\n  test\nEOF\n"
+    text = f"FROM base\nWORKDIR /a\nCOPY . .\nRUN <<EOF\n{head}npm \\\n  ci\n\n{rest}"
+    text = text.replace("npm \\\n  ci", "mkdir -p /x\n# packages\nnpm \\\n  ci")
+    assert advised(text, LOCKS).after.scene.sheet.text == (
+        "FROM base\nWORKDIR /a\nCOPY package.json package-lock.json ./\n"
+        "# packages\nRUN export CI=1 \\\n    && mkdir -p /x \\\n    && npm ci\nCOPY . .\n"
+        f"RUN <<EOF\n{head}\n{rest}"
+    )
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "if true\nthen\nnpm ci\nfi\nmake",
+        "npm ci || true\nmake",
+        "cd x\nnpm ci\nmake",
+        "npm ci\nmake\nrm -rf x",
+        "x=1\nnpm ci\nmake",
+        "cat <<X\nX\nnpm ci\nmake",
+        "npm ci; make",
+        "export GOFLAGS=-modfile=src/go.mod\ngo mod download\nmake",
+        "PIP_CONSTRAINT=src/main pip install -r requirements.txt\nmake",
+        "#!/usr/bin/env python3\nnpm ci\nmake",
+    ],
+)
+def test_a_script_whose_lines_hang_together_stays(script: str) -> None:
+    assert not advised(f"FROM base\nWORKDIR /a\nCOPY . .\nRUN <<EOF\n{script}\nEOF\n", LOCKS).better
 
 
 def test_the_dependencies_before_the_project() -> None:

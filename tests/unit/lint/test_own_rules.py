@@ -7,6 +7,8 @@ from tests.support.linting import found, lines
 
 APT = "apt-get update && apt-get install -y --no-install-recommends curl && rm -rf /var/lib/apt/lists/*"
 
+CODE = "CodeBeforeDependencies"
+
 CASES: list[tuple[str, str, list[int]]] = [
     ("CodeBeforeDependencies", "FROM a:1\nCOPY . .\nRUN npm ci", [2]),
     ("CodeBeforeDependencies", "FROM a:1\nADD ./ /app/\nWORKDIR /app\nRUN yarn && yarn build", [2]),
@@ -25,6 +27,50 @@ CASES: list[tuple[str, str, list[int]]] = [
     ("CodeBeforeDependencies", "FROM a:1\nRUN <<EOF\nset -e\nnpm ci\nEOF\nCOPY . .\nRUN <<EOF\nnpm test\nEOF", []),
     ("CodeBeforeDependencies", "FROM a:1\nCOPY . .\nRUN <<EOF\nset -e\nnpm ci\nEOF", [2]),
     ("CodeBeforeDependencies", 'FROM a:1\nCOPY . .\nRUN ["npm", "ci"]', [2]),
+    # A folder of code above an install that reads other files.
+    (CODE, "FROM a:1\nCOPY package*.json ./\nCOPY src/ /app/src/\nRUN npm ci", [3]),
+    (CODE, "FROM a:1\nCOPY app app\nCOPY templates templates\nCOPY r.txt .\nRUN pip install -r r.txt", [2]),
+    (CODE, "FROM a:1\nCOPY src src\nRUN mkdir /x\nCOPY go.mod go.sum ./\nRUN go mod download", [2]),
+    (CODE, "FROM a:1\nCOPY src src\nRUN --mount=type=bind,source=uv.lock,target=uv.lock uv sync --no-install-project",
+     [2]),
+    (CODE, "FROM a:1\nCOPY pyproject.toml uv.lock ./\nCOPY src src\nRUN uv sync --locked", [3]),
+    (CODE, "FROM a:1\nCOPY src /app/src\nRUN apk add --no-cache git", [2]),
+    (CODE, "FROM a:1\nCOPY src /app/src\nRUN pip install gunicorn", [2]),
+    (CODE, "FROM a:1\nCOPY r.txt .\nCOPY main.py .\nRUN pip install -r r.txt", [3]),
+    (CODE, "FROM a:1\nCOPY package.json yarn.lock ./\nCOPY next.config.js .\nRUN yarn --frozen-lockfile", []),
+    # … but not where it may read the folder, or what is made of it.
+    (CODE, "FROM a:1\nCOPY src src\nRUN npm ci", []),  # where is its manifest?
+    (CODE, "FROM a:1\nCOPY app/ ./\nRUN pip install -r requirements.txt", []),
+    (CODE, "FROM a:1\nCOPY package.json package-lock.json ./\nCOPY packages/ packages/\nRUN npm ci", []),
+    (CODE, "FROM a:1\nCOPY package.json pnpm-lock.yaml ./\nCOPY patches patches\nRUN pnpm i --frozen-lockfile", []),
+    (CODE, "FROM a:1\nCOPY package.json yarn.lock ./\nCOPY prisma prisma\nRUN yarn --frozen-lockfile", []),
+    (CODE, "FROM a:1\nCOPY package.json yarn.lock ./\nCOPY scripts scripts\nRUN yarn --frozen-lockfile", []),
+    (CODE, "FROM a:1\nCOPY setup.py r.txt ./\nCOPY src src\nRUN pip install -r r.txt", []),  # -e . in it
+    (CODE, "FROM a:1\nCOPY r.txt .\nCOPY src src\nRUN pip install -r r.txt ./src", []),
+    (CODE, "FROM a:1\nCOPY pyproject.toml .\nCOPY src src\nRUN pip install .", []),
+    (CODE, "FROM a:1\nCOPY r.txt .\nCOPY wheels wheels\nRUN pip install --no-index -f wheels -r r.txt", []),
+    (CODE, "FROM a:1\nENV PIP_CONSTRAINT=src/c.txt\nCOPY r.txt .\nCOPY src src\nRUN pip install -r r.txt", []),
+    (CODE, "FROM a:1\nCOPY pom.xml .\nCOPY app app\nRUN mvn dependency:go-offline", []),  # a module
+    (CODE, "FROM a:1\nCOPY pom.xml .\nCOPY src src\nRUN mvn dependency:go-offline", [3]),
+    (CODE, "FROM a:1\nCOPY Shop.sln .\nCOPY src src\nRUN dotnet restore", []),
+    (CODE, "FROM a:1\nCOPY package.json package-lock.json ./\nCOPY src src\nRUN src/gen.sh\nRUN npm ci", []),
+    (CODE, "FROM a:1\nCOPY package.json package-lock.json ./\nRUN npm ci\nCOPY src src\nRUN npm ci --omit=dev", []),
+    (CODE, "FROM a:1\nCOPY src src\nCOPY . .\nRUN npm ci", [3]),  # once is enough
+    (CODE, "FROM a:1\nCOPY src /src\nRUN apk add --virtual .b gcc && make -C /src && apk del .b", []),
+    (CODE, "FROM a:1\nCOPY . .\nRUN apk add --virtual .b gcc && make && apk del .b", []),
+    (CODE, "FROM a:1\nCOPY . .\nRUN apk add gcc && make", [2]),
+    # Scripts of several lines.
+    (CODE, "FROM a:1\nCOPY . .\nRUN <<EOF\n#!/usr/bin/env -S bash -e\nnpm ci\nEOF", [2]),
+    (CODE, "FROM a:1\nCOPY . .\nRUN bash -euo pipefail <<'EOF'\nnpm ci\nEOF", [2]),
+    (CODE, "FROM a:1\nCOPY . .\nRUN <<EOF\n#!/usr/bin/env python3\nnpm ci\nEOF", []),
+    (CODE, "FROM a:1\nCOPY . .\nRUN python3 <<EOF\nnpm ci\nEOF", []),
+    (CODE, "FROM a:1\nCOPY . .\nRUN cat <<EOF > /x\nnpm ci\nEOF", []),
+    (CODE, "FROM a:1\nCOPY . .\nRUN <<EOF\ncat > /x <<X\nnpm ci\nX\ntrue\nEOF", []),
+    ("AptListsKept", "FROM a:1\nRUN <<EOF\nset -e\napt-get update\napt-get install -y git\nEOF", [2]),
+    ("AptListsKept", "FROM a:1\nRUN <<EOF\napt-get update\nrm -rf /var/lib/apt/lists/*\nEOF", []),
+    (CODE, "FROM a:1\nCOPY src/ /\nRUN apk add git", []),  # perhaps its repositories
+    (CODE, "FROM a:1\nCOPY docker/ /docker/\nRUN apt-get update && apt-get install -y git", []),
+    (CODE, "FROM a:1\nCOPY package.json src ./\nRUN npm ci", []),  # CopyBroaderThanInstall says it
     ("CopyBroaderThanInstall", "FROM a:1\nCOPY requirements.txt app.py ./\nRUN pip install -r requirements.txt", [2]),
     ("CopyBroaderThanInstall", "FROM a:1\nCOPY requirements.txt ./\nRUN pip install -r requirements.txt", []),
     ("CopyBroaderThanInstall", "FROM a:1\nCOPY package.json .npmrc scripts ./\nRUN npm ci", []),  # may be scripts of it
@@ -39,6 +85,19 @@ CASES: list[tuple[str, str, list[int]]] = [
     ("EarlyArg", "FROM a:1\nARG TARGETARCH\nRUN a\nRUN b $TARGETARCH", []),
     ("EarlyArg", "FROM a:1\nARG A B\nRUN a $A\nRUN b $B", [2]),
     ("EarlyArg", "FROM a:1\nARG A\nCOPY x y\nRUN b $A", []),  # a COPY does not see it
+    # An ARG for a LABEL or an ENV, which go down together.
+    ("EarlyArg", f"FROM a:1\nARG GIT_SHA\nLABEL revision=$GIT_SHA\nRUN {APT}\nRUN pip install -r r", [2]),
+    ("EarlyArg", f"FROM a:1\nARG GIT_SHA\nENV REV=$GIT_SHA\nRUN {APT}", [2]),
+    ("EarlyArg", f"FROM a:1\nARG SHA=none\nENV A=$SHA\nLABEL b=$A\nRUN {APT}\nRUN echo $A", [2]),
+    ("EarlyArg", f"FROM a:1\nRUN {APT}\nARG GIT_SHA\nLABEL revision=$GIT_SHA\nCOPY a b", []),
+    ("EarlyArg", "FROM a:1\nARG VERSION\nLABEL version=$VERSION\nRUN make", []),  # which may read it
+    ("EarlyArg", "FROM a:1\nARG VERSION\nENV VERSION=$VERSION\nRUN npm run build", []),
+    ("EarlyArg", f"FROM a:1\nARG VERSION\nENV VERSION=$VERSION\nWORKDIR /$VERSION\nRUN {APT}", []),
+    ("EarlyArg", f"FROM a:1\nARG COMMIT\nENV PIP_X=$COMMIT\nRUN {APT}", []),  # pip goes by it
+    ("EarlyArg", f"FROM a:1\nARG POETRY_VERSION=1.8.3\nENV P=$POETRY_VERSION\nRUN {APT}", []),  # no build's own
+    ("EarlyArg", f"ARG V_VERSION=1.8\nFROM a:1\nARG V_VERSION\nENV V=$V_VERSION\nRUN {APT}", []),
+    ("EarlyArg", f"FROM a:1\nARG NAME\nLABEL name=$NAME\nRUN {APT}", []),
+    ("EarlyArg", "FROM a:1\nARG COMMIT\nLABEL c=$COMMIT\nCOPY x y", []),
     ("LockFileMissing", "FROM a:1\nCOPY Pipfile ./\nRUN pipenv install --deploy", [3]),
     ("LockFileMissing", "FROM a:1\nCOPY package*.json ./\nRUN npm ci", []),
     ("LockFileMissing", "FROM a:1\nCOPY . .\nRUN npm ci", []),
@@ -197,7 +256,79 @@ def test_a_name_that_changes_in_each_build_is_a_warning_and_another_one_an_info(
     assert severities == {"COMMIT": "warning", "FLAVOUR": "info"}
 
 
+def test_an_arg_goes_down_with_what_it_is_for() -> None:
+    def told(rest: str) -> tuple[str, str | None]:
+        (one,) = found(f"FROM a:1\nARG SHA\n{rest}", "EarlyArg")
+        assert one.severity == "warning"
+        return one.message.partition(", but ")[2] or one.message, one.hint
+
+    again, or_end = " again whenever its value changes", "or to the end of the stage if line 6 does not read it"
+    assert told(f"LABEL rev=$SHA\nRUN {APT}\nCOPY r r\nRUN pip install -r r") == (
+        f"the RUNs of lines 4, 6 run{again}",
+        "move ARG SHA and the LABEL of line 3 to the end of the stage",
+    )
+    assert told(f"ENV REV=$SHA\nLABEL rev=$REV\nRUN {APT}\nRUN make\nRUN make install") == (
+        f"the RUN of line 5 runs{again}",
+        f"move ARG SHA, the ENV of line 3 and the LABEL of line 4 below line 5, {or_end}",
+    )
+    assert told("LABEL rev=$SHA\nRUN make\nRUN echo $SHA > /rev") == (
+        f"the RUN of line 4 runs{again}",
+        "move ARG SHA and the LABEL of line 3 to just above line 5",
+    )
+
+
+def test_a_version_that_the_file_names_is_an_info() -> None:
+    (one,) = found("FROM a:1\nARG VERSION=1.2\nRUN a\nRUN b $VERSION", "EarlyArg")
+    assert one.severity == "info"
+
+
 def test_what_a_source_names_is_no_junk() -> None:
     text = "FROM a:1\nCOPY dist /srv\nCOPY .npmrc /root/"
     files = ["dist/index.html", ".npmrc", "a.js"]
     assert found(text, "JunkInCopy", files) == [] and found(text, "SecretInCopy", files) == []
+
+
+def test_a_folder_is_known_by_what_it_holds() -> None:
+    text = "FROM a:1\nWORKDIR /app\nCOPY package.json package-lock.json ./\nCOPY shop shop\nRUN npm ci"
+    manifests = {"package.json": "{}", "package-lock.json": "{}"}
+    (one,) = found(text, CODE, {**manifests, "shop/a.js": ""})
+    assert one.span.line == 4
+    assert one.message == (
+        "shop is copied above `npm ci` (line 5), which reads nothing of it: a change there installs the dependencies "
+        "again"
+    )
+    assert one.hint == "move this COPY below line 5"
+    member = {"package.json": '{"workspaces": ["shop"]}', "package-lock.json": "{}", "shop/package.json": "{}"}
+    local = {"package.json": '{"dependencies": {"x": "file:shop"}}', "package-lock.json": "{}"}
+    script = {"package.json": '{"scripts": {"prepare": "node shop/a.js"}}', "package-lock.json": "{}"}
+    for files in (member, local, script):
+        assert not found(text, CODE, {**files, "shop/a.js": ""})
+    assert not found(text, CODE, {**manifests, "shop/logo.bin": ""})
+
+
+def test_what_a_list_of_pip_names_stays_above_it() -> None:
+    text = "FROM a:1\nCOPY r.txt .\nCOPY shop shop\nRUN pip install -r r.txt"
+    files = {"shop/a.py": "", "setup.py": ""}
+    assert not found(text, CODE, {**files, "r.txt": "-e .\n"})
+    assert not found(text, CODE, {**files, "r.txt": "./shop\n"})
+    assert found(text, CODE, {**files, "r.txt": "flask\n"})
+
+
+def test_vendored_gems_are_read() -> None:
+    text = "FROM a:1\nCOPY Gemfile Gemfile.lock ./\nCOPY {0} {0}\nRUN bundle install"
+    files = {"Gemfile": "", "Gemfile.lock": "", "lib/a.rb": "", "vendor/cache/a.gem": "", "vendor/a.rb": ""}
+    assert found(text.format("vendor"), CODE, files) == []
+    assert found(text.format("app"), CODE, {**files, "app/a.rb": ""})
+
+
+def test_what_is_built_in_the_same_run_needs_the_folder() -> None:
+    text = "FROM a:1\nCOPY package.json package-lock.json ./\nCOPY resources resources\nRUN npm ci && npm run build"
+    (one,) = found(text, CODE)
+    assert one.hint == "put `RUN npm ci` above this COPY"
+
+
+def test_folders_above_one_install_are_told_together() -> None:
+    text = "FROM a:1\nCOPY package.json yarn.lock ./\nCOPY src src\nCOPY public public\nRUN yarn --frozen-lockfile"
+    (one,) = found(text, CODE)
+    assert one.message.startswith("src and public are copied above `yarn --frozen-lockfile` (line 5)")
+    assert one.hint == "move the COPYs of lines 3, 4 below line 5"

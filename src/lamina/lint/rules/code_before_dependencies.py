@@ -1,6 +1,6 @@
-"""CodeBeforeDependencies: the whole context is copied above the step that installs the dependencies.
+"""CodeBeforeDependencies: the whole context, or a folder of code, is copied above the install of the dependencies.
 
-Then every change to any file installs them again: the mistake that costs most, and the simplest to mend.
+Then every change to its files installs them again: the mistake that costs most, and the simplest to mend.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from collections.abc import Iterator, Sequence
 
 from lamina.dockerfile.source import shown
 from lamina.dockerfile.syntax import Instruction
+from lamina.lint import folders
 from lamina.lint.copies import is_gem, is_whole, meets, named_further, wanted
 from lamina.lint.packages import packages_of
 from lamina.lint.rule import Found, Rule
 from lamina.lint.subject import Step, Subject
-from lamina.plan.installs import Install, install_of
+from lamina.plan.install_words import Install
+from lamina.plan.installs import install_of
 
 #: What may stand in a RUN beside an install without needing the code.
 _BESIDE = frozenset(["rm", "mkdir", "set", "true", "echo", "find", "useradd", "groupadd", "adduser", "addgroup", "cd"])
@@ -31,6 +33,10 @@ def _check(subject: Subject) -> Iterator[Found]:
             if found:
                 told.add(copy.line)
                 yield _found(subject, copy.instruction, found)
+        for apart in folders.above(subject, stage):
+            if not told & {copy.line for copy in apart.copies}:
+                told |= {copy.line for copy in apart.copies}
+                yield folders.told(apart)
 
 
 def _dragged(
@@ -53,7 +59,10 @@ def _dragged(
             break
         else:
             calls = (packages_of(command) for command in step.commands)
-            if any(call is not None and call.action == "install" and call.packages for call in calls):
+            # What is removed again in the same RUN was for what that does with the code.
+            if not (_does_more(step) and _removes_packages(step)) and any(
+                call is not None and call.action == "install" and call.packages for call in calls
+            ):
                 found.append((step, None))
     return found
 
@@ -107,6 +116,14 @@ def _does_more(step: Step) -> bool:
         and install_of(command) is None
         and packages_of(command) is None
         and command.program not in _BESIDE
+        for command in step.commands
+    )
+
+
+def _removes_packages(step: Step) -> bool:
+    return any(
+        command.program in ("apk", "apt-get", "apt", "dnf", "microdnf", "yum", "zypper")
+        and {"del", "purge", "remove", "autoremove", "erase", "rm"} & set(command.words[1:])
         for command in step.commands
     )
 

@@ -6,18 +6,16 @@ import re
 from collections.abc import Iterator
 
 from lamina.dockerfile.syntax import Run
-from lamina.lint.copies import is_whole, meets, reads
+from lamina.lint.copies import RUN_BY_INSTALLS, is_whole, meets, reads
 from lamina.lint.rule import Found, Rule
 from lamina.lint.subject import Step, Subject
-from lamina.plan.installs import Install
+from lamina.plan.install_words import Install
 
 #: What is code beyond doubt. An install may run scripts of the project, so that other files could matter to it.
 _CODE = (
     r"(?:\A|/)(?:src|app|tests?|templates|static|public|docs)/?\Z|\.(?:py|pyi|jsx?|tsx?|vue|rb|go|rs|java|kt|php|html|css|"
     r"scss|md|sql|png|svg)\Z"
 )
-#: Code that installs read.
-_SCRIPT = r"(?:\A|/)(?:setup\.py|conftest\.py|build\.rs|\.?[\w.-]*\.config\.[cm]?[jt]s|\.pnp\..*|\.yarn/.*)\Z"
 
 
 def _check(subject: Subject) -> Iterator[Found]:
@@ -39,15 +37,16 @@ def _broad(subject: Subject, copy: Step, run: Step, install: Install) -> Iterato
     taken = subject.context.on_line(copy.line) if subject.context is not None else None
     paths = [one.path for one in taken.entries if one.kind == "file"] if taken is not None else list(copy.sources)
     read = [path for path in paths if reads(install, path)]
-    code = [path for path in paths if path not in read and re.search(_CODE, path) and not re.search(_SCRIPT, path)]
+    code = [
+        path for path in paths if path not in read and re.search(_CODE, path) and not re.search(RUN_BY_INSTALLS, path)
+    ]
     if read and code:
         some = f"{len(read)} of the {len(paths)} files" if taken is not None else f"{', '.join(read)} and not {code[0]}"
         yield Found(
             copy.instruction,
             f"{install.tool} on line {run.line} reads {some} that are copied here: a change to the others installs all "
             "again",
-            f"copy {' '.join(dict.fromkeys(one.rpartition('/')[2] for one in read[:4]))} here, and the rest below line "
-            f"{run.line}",
+            f"copy {' '.join(read[:4])}{' …' if len(read) > 4 else ''} here, and the rest below line {run.line}",
         )
 
 

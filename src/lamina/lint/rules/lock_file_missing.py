@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from lamina.lint.copies import copies, is_gem, is_whole, named, reads
 from lamina.lint.rule import Found, Rule
 from lamina.lint.subject import Step, Subject
-from lamina.plan.installs import Install
+from lamina.plan.install_words import Install
 
 #: Tools whose projects may have nothing to lock.
 _OFTEN_NONE = frozenset({"go", "composer"})

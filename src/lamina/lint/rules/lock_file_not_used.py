@@ -8,7 +8,8 @@ from lamina.lint.packages import settings
 from lamina.lint.rule import Found, Rule
 from lamina.lint.rules.lock_file_missing import lock_is_missing
 from lamina.lint.subject import Subject
-from lamina.plan.installs import Install, install_of
+from lamina.plan.install_words import Install
+from lamina.plan.installs import install_of
 
 #: Variables by which a tool is told to be strict.
 _STRICT = {
