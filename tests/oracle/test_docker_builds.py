@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from tests.support.command import Command
 from tests.support.docker_daemon import Docker, running_docker
 from tests.support.oracle_cases import Case, cases, make_context
 from tests.support.oracle_images import Image, differences, read_image
+from tests.support.waiting import copied
 
 CASES = cases()
 PARAMETERS = [
@@ -38,9 +38,7 @@ def docker(tmp_path_factory: pytest.TempPathFactory, busybox_store: Path) -> Ite
 @pytest.fixture(scope="module")
 def command(busybox_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Command:
     """lamina over one store for all cases, so that the cache has its say too."""
-    root = tmp_path_factory.mktemp("oracle") / "store"
-    subprocess.run(["cp", "-a", busybox_store, root], check=True)
-    return Command(root)
+    return Command(copied(busybox_store, tmp_path_factory.mktemp("oracle") / "store"))
 
 
 def test_there_are_enough_cases() -> None:

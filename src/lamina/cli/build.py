@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec.structs import replace
 
-from lamina.cli.options import Parser, add_reproducible, epoch, pairs, reference
+from lamina.cli.habits import refused, switch, without_effect
+from lamina.cli.options import Parser, add_reproducible, build_args, commas, epoch, pairs, reference, terminal_width
 from lamina.cli.progress import opened
 from lamina.diagnostics import BuildFailure
 from lamina.engine.request import BuildResult, NotCached
@@ -24,24 +24,32 @@ from lamina.explain.table import rows, summary
 from lamina.report.rawjson import JsonReporter
 from lamina.report.table import summary_line, table_lines
 
-#: Flags of `docker buildx build` that are not there, and what to do instead.
-_ABSENT = {
-    "--provenance": "leave it out",
-    "--sbom": "leave it out, and let a scanner read the image",
-    "--attest": "leave it out",
+_PROGRESS = ("auto", "tty", "plain", "rawjson", "quiet", "none")
+_LIMITS = (
+    "steps share lamina's control group: start it in one with limits, as `systemd-run --scope -p MemoryMax=1G` does"
+)
+#: Options of `docker buildx build` and of Docker's older builder that are not there, and what to do instead.
+_INSTEAD = {
     "--builder": "leave it out: there is no daemon to choose",
     "--policy": "leave it out",
     "--cgroup-parent": "start lamina in the control group that its steps are to run in",
+    "-D --debug": "leave it out: --progress plain shows everything that a step prints",
+    "--detach": "leave it out",
+    "--invoke": "build up to the stage with --target, and look into it with `lamina run`",
+    "--print": "write --call",
+    "--server-config": "leave it out",
+    "--squash": "end the Dockerfile with a stage FROM scratch that copies all with one COPY --from",
+    "-m --memory": _LIMITS,
+    "--memory-swap": _LIMITS,
+    "-c --cpu-shares": _LIMITS,
+    "--cpu-period": _LIMITS,
+    "--cpu-quota": _LIMITS,
+    "--cpuset-cpus": _LIMITS,
+    "--cpuset-mems": _LIMITS,
+    "--isolation": "leave it out: it is for Windows",
+    "--security-opt": "a step that needs more writes RUN --security=insecure, and the build --allow security.insecure",
+    "--stream": "leave it out: a context is read where it is",
 }
-
-
-class _Absent(argparse.Action):
-    """A flag of `_ABSENT`; switching off what there is not is fine."""
-
-    def __call__(self, _: object, __: object, value: object, option: str | None = None) -> None:
-        if value != "false":
-            hint = _ABSENT[option or ""]
-            raise BuildFailure("usage-not-there", f"lamina build has no {option} yet", hint=hint)
 
 
 def configure(parser: Parser) -> None:
@@ -69,15 +77,17 @@ def configure(parser: Parser) -> None:
     many("--annotation", metavar="[index:]NAME=VALUE", help="annotation of the manifest (or the index) in an output")
     many("-o", "--output", metavar="type=T,dest=PATH", help="also write it: registry, image, oci, docker, tar, local")
     pushed = "push the image under its names: short for -o type=image,push=true"
-    add("--push", "--push=true", action="store_true", help=pushed)
-    add("--push=false", action="store_false", dest="push", help=argparse.SUPPRESS)
+    switch(add, "--push", help=pushed)
+    stated = "say how the image was built, beside it in what is pushed or written as type=oci"
+    add("--provenance", metavar="true|mode=max", help=stated)
+    many("--attest", metavar="type=provenance", help=argparse.SUPPRESS)
+    add("--sbom", help=argparse.SUPPRESS)  # to be switched off, which scripts do
     add("--iidfile", metavar="FILE", help="write the image ID to a file")
     add("--metadata-file", metavar="FILE", help="write facts about the build to a file, as JSON")
-    add("--load", action="store_true", help=argparse.SUPPRESS)  # the store is where images go anyway
     add = group("the cache")
-    add("--no-cache", action="store_true", help="run every step anew")
-    many("--no-cache-filter", metavar="STAGE", help="run a stage anew")
-    add("--pull", action="store_true", help="ask the registry again what the base images are")
+    switch(add, "--no-cache", help="run every step anew")
+    many("--no-cache-filter", metavar="STAGE,…", help="run stages anew")
+    switch(add, "--pull", help="ask the registry again what the base images are")
     seen = "note what RUN steps look at in copied files, and keep what looked at nothing that changed"
     add("--observe", action=argparse.BooleanOptionalAction, help=seen)
     add("--fail-on-miss", action="store_true", help="fail rather than run a step")
@@ -92,7 +102,7 @@ def configure(parser: Parser) -> None:
     add = group("what RUN steps are given")
     many("--secret", metavar="id=ID,src=FILE", help="a secret for RUN --mount=type=secret; or id=ID,env=VARIABLE")
     many("--ssh", metavar="ID[=SOCKET|KEY]", help="an agent for RUN --mount=type=ssh")
-    many("--allow", metavar="ENTITLEMENT", help="security.insecure, network.host")
+    many("--allow", metavar="ENTITLEMENT,…", help="security.insecure, network.host")
     add("--network", default="default", choices=("default", "host", "none"), help="their network")
     many("--add-host", metavar="NAME:ADDRESS", help="a name that they know; host-gateway is this machine's address")
     many("--ulimit", metavar="NAME=SOFT:HARD", help="a limit, such as nofile=1024")
@@ -102,25 +112,49 @@ def configure(parser: Parser) -> None:
     add("--runtime", default="auto", metavar="NAME", help="what runs them: bwrap, runc, crun, youki")
     add("--jobs", type=int, metavar="N", help="how many may run at once")
     add = group("what is said")
-    add("--check", action="store_const", const="check", dest="call", help="check the Dockerfile, and build nothing")
-    add("--call", choices=("build", "check"), default="build", help=argparse.SUPPRESS)
-    add("--progress", default="auto", choices=("auto", "tty", "plain", "rawjson", "quiet"), help="how to report")
-    add("-q", "--quiet", action="store_true", help="print the image ID alone")
-    for name in _ABSENT:
-        add(name, nargs="?", action=_Absent, help=argparse.SUPPRESS)
+    add(
+        "--check",
+        action="store_const",
+        const="check",
+        dest="call",
+        default="build",
+        help="check the Dockerfile, and build nothing",
+    )
+    asked = "or ask it for its targets, or for what one of them can be given (outline)"
+    add("--call", default="build", metavar="METHOD[,format=json]", help=asked)
+    told = "how to report (default: $BUILDKIT_PROGRESS, or auto)"
+    add("--progress", default=_progress(os.environ), choices=_PROGRESS, help=told)
+    switch(add, "-q", "--quiet", help="print the image ID alone")
+    # Images go into the store anyway, steps leave no container, and contexts are not sent.
+    for name in ("--load", "--rm", "--force-rm", "--compress", "--disable-content-trust"):
+        without_effect(add, name)
+    refused(add, _INSTEAD)
+
+
+def _progress(environment: Mapping[str, str]) -> str:
+    """What is set for all builds, as buildx reads it; something else there is no error."""
+    chosen = environment.get("BUILDKIT_PROGRESS", "")
+    return chosen if chosen in _PROGRESS else "auto"
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if arguments.call == "check":
-        return _check(arguments)
+    if arguments.call != "build":
+        from lamina.cli import calling
+
+        call = calling.parse_call(arguments.call)
+        if call.method != "build":
+            return calling.run(call, arguments)
     from lamina.api import build
     from lamina.cli import outside
     from lamina.cli.remember import begin
 
-    quiet = arguments.quiet or arguments.progress == "quiet"
+    provenance = _provenance(arguments)
+    silent = arguments.progress == "none"
+    quiet = arguments.quiet or silent or arguments.progress == "quiet"
     memory = begin(arguments, os.environ, time.time_ns())
     dockerfile = sys.stdin.buffer.read() if arguments.file == "-" and arguments.context != "-" else arguments.file
-    unknown = set(arguments.allow) - {"security.insecure", "network.host"}
+    allow = commas(arguments.allow)
+    unknown = set(allow) - {"security.insecure", "network.host"}
     if unknown:
         raise BuildFailure("usage-bad-arguments", f"--allow: there is no entitlement {min(unknown)!r}")
     with (
@@ -132,7 +166,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.context,
             dockerfile=dockerfile,
             tags=arguments.tag,
-            build_args=pairs(arguments.build_arg, "--build-arg", from_environment=True),
+            build_args=build_args(arguments, os.environ),
             target=arguments.target,
             platform=",".join(arguments.platform),
             labels=pairs(arguments.label, "--label"),
@@ -140,9 +174,9 @@ def run(arguments: argparse.Namespace) -> int:
             contexts=pairs(arguments.build_context, "--build-context"),
             secrets=outside.secrets(arguments.secret, os.environ),
             ssh=agents,
-            allow=arguments.allow,
+            allow=allow,
             no_cache=arguments.no_cache,
-            no_cache_stages=arguments.no_cache_filter,
+            no_cache_stages=commas(arguments.no_cache_filter),
             pull=arguments.pull,
             network=arguments.network,
             hosts=outside.hosts(arguments.add_host),
@@ -161,6 +195,7 @@ def run(arguments: argparse.Namespace) -> int:
             max_size=_limit(arguments.max_size),
             cache_from=() if arguments.no_shared_cache else arguments.cache_from or None,
             cache_to=() if arguments.no_shared_cache else arguments.cache_to or None,
+            provenance=provenance,
             outputs=[*arguments.output, *(["type=image,push=true"] if arguments.push else [])],
             root=arguments.root,
             reporter=reporter,
@@ -168,7 +203,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
     _write_files(arguments, result)
     if quiet:
-        print(result.image_id)
+        if not silent or arguments.quiet:
+            print(result.image_id)
     elif isinstance(reporter, JsonReporter):
         for one in (*result.others, result):
             steps = rows(tell(one.stages))
@@ -184,18 +220,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check(arguments: argparse.Namespace) -> int:
-    """`lamina check` with the options of a build that mean something to it."""
-    from lamina.cli import check
-    from lamina.cli.options import make_parser
+def _provenance(arguments: argparse.Namespace) -> Literal["min", "max"] | None:
+    if not (arguments.attest or arguments.provenance or arguments.sbom):
+        return None
+    from lamina.cli.provenance import parse_mode  # here, because most builds attest nothing
 
-    parser = make_parser("check", "")
-    check.configure(parser)
-    words = ["--platform", arguments.platform[0]] if arguments.platform else []
-    words += [f"--build-arg={one}" for one in arguments.build_arg]
-    words += ["--file", arguments.file] if arguments.file else []
-    words += ["--root", arguments.root] if arguments.root else []
-    return check.run(parser.parse_args([*words, "--", arguments.context]))
+    return parse_mode(arguments)
 
 
 @contextmanager
@@ -220,7 +250,7 @@ def _limit(text: str | None) -> int | None:
 
 
 def _ending(result: BuildResult, others: Sequence[BuildResult]) -> list[str]:
-    width = shutil.get_terminal_size((120, 24)).columns if sys.stderr.isatty() else 120
+    width = terminal_width(sys.stderr)
     if result.reused:
         return [f"image {result.image_id}: built from the same inputs before ({result.key})"]
     story = tell(result.stages)

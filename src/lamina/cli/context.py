@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import to_builtins
 
+from lamina.cli.dockerfile_name import dockerfile_in
 from lamina.cli.options import Parser, host_platform, pairs
 from lamina.diagnostics import BuildFailure
 
@@ -44,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     from lamina.context.inspect import look
 
     directory = Path(arguments.context)
-    dockerfile = Path(arguments.file) if arguments.file else directory / "Dockerfile"
+    dockerfile = Path(arguments.file) if arguments.file else dockerfile_in(directory)
     if arguments.file and not dockerfile.is_file():
         raise BuildFailure("dockerfile-not-found", f"there is no file {arguments.file}")
     whole = arguments.action != "ls" or arguments.ignored

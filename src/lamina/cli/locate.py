@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lamina.cli.config import Configuration, project_configuration
+from lamina.cli.dockerfile_name import dockerfile_in
 from lamina.cli.sameness import Sameness
 from lamina.cli.wire import Workshop
 from lamina.context.ignore_file import load_rules
@@ -49,12 +50,12 @@ def is_elsewhere(context: Pathlike) -> bool:
 
 def here(context: Pathlike, dockerfile: Pathlike | bytes | None) -> Located:
     """A context that is a directory; `dockerfile` is a path from the working directory, the file's bytes, or None for
-    `Dockerfile` in it. Raises BuildFailure `context-not-found`, `dockerfile-…`, `usage-configuration`."""
+    the one in it. Raises BuildFailure `context-not-found`, `dockerfile-…`, `usage-configuration`."""
     directory = Path(context)
     if isinstance(dockerfile, bytes):
         text, name, path = dockerfile, "<stdin>", None
     else:
-        path = Path(dockerfile) if dockerfile is not None else directory / "Dockerfile"
+        path = Path(dockerfile) if dockerfile is not None else dockerfile_in(directory)
         text, name = _read(path, directory), str(path)
     # However the user spells the two paths, it is the same project.
     project = f"{os.path.realpath(directory)}:{os.path.realpath(path) if path else name}"
@@ -85,7 +86,7 @@ def fetched(
     elif dockerfile is not None and os.path.isabs(dockerfile):
         text, name = _read(Path(dockerfile), directory), os.fspath(dockerfile)
     elif text is None:
-        name = os.path.normpath(dockerfile or "Dockerfile")
+        name = os.path.normpath(dockerfile or dockerfile_in(directory).name)
         if not (directory / name).resolve().is_relative_to(directory.resolve()):
             raise BuildFailure("dockerfile-not-found", f"{name} leads out of the build context")
         text = _read(directory / name, directory, name)

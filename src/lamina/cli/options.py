@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, TextIO
 
 from lamina.diagnostics import BuildFailure
 from lamina.oci.platform import Platform, normal_architecture, parse_platform
@@ -25,7 +27,13 @@ class Parser(argparse.ArgumentParser):
         unknown = _UNKNOWN.match(message)
         hint = f"`{self.prog} --help` lists the options"
         if unknown and unknown[1].startswith("-"):
-            flags = [flag for action in self._actions for flag in action.option_strings]
+            flags = [
+                flag
+                for action in self._actions
+                if action.help != argparse.SUPPRESS
+                for flag in action.option_strings
+                if "=" not in flag
+            ]
             word = unknown[1].partition("=")[0]
             hint = suggestion(word, flags) or hint
             raise BuildFailure("usage-unknown-option", f"{self.prog} has no option {word}", hint=hint)
@@ -36,7 +44,7 @@ class _Formatter(argparse.HelpFormatter):
     """Most options on one line each."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=36)
+        super().__init__(prog, max_help_position=36, width=columns(80) - 2)
 
 
 def make_parser(command: str, description: str) -> Parser:
@@ -57,6 +65,23 @@ def suggestion(word: str, known: Iterable[str]) -> str | None:
 
     near = get_close_matches(word, list(known), 1, 0.6)
     return f"did you mean {near[0]}?" if near else None
+
+
+def terminal_width(stream: TextIO) -> int:
+    """The columns that a table may take there."""
+    return columns(120) if stream.isatty() else 120
+
+
+@cache
+def columns(fallback: int) -> int:
+    """The width of the terminal: what `shutil.get_terminal_size` says, whose import a short command would notice."""
+    told = os.environ.get("COLUMNS", "")
+    if told.isascii() and told.isdigit() and int(told) > 0:
+        return int(told)
+    try:
+        return os.get_terminal_size(sys.__stdout__.fileno() if sys.__stdout__ else -1).columns or fallback
+    except (ValueError, OSError):
+        return fallback
 
 
 def store_root(given: str | os.PathLike[str] | None) -> Path:
@@ -88,7 +113,8 @@ def platforms(text: str | None) -> tuple[Platform, ...]:
     if not text:
         return (host,)
     try:
-        return tuple(dict.fromkeys(parse_platform(each, default=host) for each in text.split(",")))
+        words = [each.strip() for each in text.split(",")]
+        return tuple(dict.fromkeys(host if each == "local" else parse_platform(each, default=host) for each in words))
     except ValueError as error:
         raise BuildFailure("usage-platform", str(error)) from None
 
@@ -131,6 +157,21 @@ def seconds_of(text: str) -> int:
     if not found:
         raise BuildFailure("usage-bad-arguments", f"{text!r} is not an age", hint="write 12h, 30d or 4w")
     return int(found[1]) * _SECONDS[found[2]]
+
+
+def commas(values: Sequence[str]) -> list[str]:
+    """The values of an option that may be given several times, and may hold several with commas each time."""
+    return [one.strip() for value in values for one in value.split(",") if one.strip()]
+
+
+def build_args(arguments: argparse.Namespace, environment: Mapping[str, str]) -> dict[str, str]:
+    """The values of `--build-arg`. As in buildx, $SOURCE_DATE_EPOCH is one of them, unless the command line says in
+    another way what time the image bears. Raises BuildFailure `usage-bad-arguments`."""
+    found = pairs(arguments.build_arg, "--build-arg", from_environment=True)
+    time = environment.get("SOURCE_DATE_EPOCH", "")
+    if time and arguments.source_date_epoch is None and not arguments.reproducible:
+        found.setdefault("SOURCE_DATE_EPOCH", time)
+    return found
 
 
 def pairs(values: Sequence[str], option: str, *, from_environment: bool = False) -> dict[str, str]:

@@ -18,13 +18,15 @@ from lamina.diagnostics import BuildFailure
 from lamina.digest import DiffID, Digest
 from lamina.events import Reporter
 from lamina.oci.config import decode_config
+from lamina.oci.mediatypes import LEVELS
 from lamina.oci.reference import Reference
 from lamina.ports import ImageEntry
 
 if TYPE_CHECKING:
     from lamina.cli.shipping import Form
+    from lamina.oci.attestation import Provenance
 
-_TYPES = ("registry", "image", "oci", "docker", "tar", "local")
+_TYPES = ("registry", "image", "oci", "docker", "tar", "local", "cacheonly")
 #: Attribute → the types that take it. `name-canonical` says what is so anyway: results are named by digest, too.
 _ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "type": _TYPES,
@@ -40,16 +42,22 @@ _ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "tar": ("oci", "docker"),
     "platform-split": ("tar", "local"),
 }
+#: What BuildKit has and lamina has elsewhere.
+_INSTEAD = {
+    "rewrite-timestamp": "--reproducible gives the files of layers a time that is the same everywhere",
+    "source-date-epoch": "pass --source-date-epoch",
+    "registry.insecure": "say so in lamina's configuration (docs/registries.md)",
+    "unpack": "leave it out: the image is in the store, unpacked, whatever is written",
+    "store": "leave it out: the image is in the store, whatever is written",
+}
 _ANNOTATIONS = {"annotation": "manifest", "annotation-manifest": "manifest", "annotation-index": "index"}
 _ANNOTATED = ("registry", "image", "oci", "docker")
-#: The highest level of each compression.
-_LEVELS = {"gzip": 9, "zstd": 22, "uncompressed": 0}
 
 
 class Output(Struct, frozen=True):
     """One `-o`. `dest` is a path, `-` for standard output; `level` None for the compression's own default. `split` is
     whether files lie in a directory for their platform; None: if there are several. `push` sends an `image` to the
-    registries of its names, `by_digest` without a tag. `exact` as in `Form`."""
+    registries of its names, `by_digest` without a tag. `exact` and `provenance` as in `Form`."""
 
     type: str
     dest: str = ""
@@ -64,6 +72,7 @@ class Output(Struct, frozen=True):
     by_digest: bool = False
     exact: frozenset[DiffID] = frozenset()
     annotations: Annotations = Annotations()
+    provenance: Mapping[Digest, Provenance] = {}
 
     def form(self, annotations: Annotations) -> Form:
         """How its images are written, with these annotations beside its own."""
@@ -78,6 +87,7 @@ class Output(Struct, frozen=True):
             docker=self.docker_types,
             annotations=joined,
             exact=self.exact,
+            provenance=self.provenance,
         )
 
 
@@ -101,13 +111,16 @@ def parse_output(text: str) -> Output:
         if dot and key and place in _ANNOTATIONS and kind in _ANNOTATED:
             getattr(annotations, _ANNOTATIONS[place])[key] = values[name]
         elif name not in _ATTRIBUTES:
+            if name in _INSTEAD:
+                raise _bad(text, f"there is no {name}", _INSTEAD[name])
             known = [one for one, kinds in _ATTRIBUTES.items() if kind in kinds]
             known += [f"{one}.KEY" for one in _ANNOTATIONS if kind in _ANNOTATED]
             raise _bad(text, f"{name} is not known", f"type={kind} takes {', '.join(sorted(known))}")
         elif kind not in _ATTRIBUTES[name]:
             raise _bad(text, f"type={kind} has no {name}", f"{name} goes with {', '.join(_ATTRIBUTES[name])}")
     if kind in _ATTRIBUTES["dest"] and not values.get("dest"):
-        raise _bad(text, "dest is missing", f"write -o type={kind},dest=PATH")
+        piped = ", or pipe it: -o type=docker,dest=- … | docker load" if kind == "docker" else ""
+        raise _bad(text, "dest is missing", f"write -o type={kind},dest=PATH{piped}")
     compression, level = _compression(text, values)
     names = values.get("name", "").replace(";", ",").split(",")
     return Output(
@@ -139,6 +152,28 @@ def check(outputs: Sequence[Output], tags: Sequence[Reference], shop: Workshop) 
             shop.session.credentials.lookup(registry)
 
 
+def keeps_name(outputs: Sequence[Output]) -> bool:
+    """Whether an image gets the names of its build in the store: not if only the cache is to be filled."""
+    return not outputs or any(output.type != "cacheonly" for output in outputs)
+
+
+def attestable(output: Output) -> bool:
+    """Whether a statement about the image can lie beside it: where there is an index of manifests."""
+    return output.type in ("image", "oci")
+
+
+def parse_outputs(texts: Sequence[str], *, attested: bool = False) -> list[Output]:
+    """Read several; with `attested` at least one must be such that it can hold a statement.
+
+    Raises BuildFailure `usage-output`, `usage-attest`.
+    """
+    found = [parse_output(text) for text in texts]
+    if attested and not any(map(attestable, found)):
+        hint = "add --push or -o type=oci,dest=PATH"
+        raise BuildFailure("usage-attest", "nothing is written that could hold the provenance", hint=hint)
+    return found
+
+
 def image_names(output: Output, tags: Sequence[Reference]) -> tuple[Reference, ...]:
     """The names of an output's image: its own, else the build's. Raises BuildFailure `usage-image-name`."""
     return tuple(map(reference, output.names)) or tuple(tags)
@@ -159,6 +194,8 @@ def export(
     """
     if output.type == "image":
         return _to_image(shop, images, image_names(output, tags), output, annotations, reporter or Reporter())
+    if output.type == "cacheonly":
+        return None
     if output.type in ("oci", "docker"):
         names = output.names or tuple(str(tag) for tag in tags)
         return _to_archive(shop, [(images, names)], output, annotations)[0]
@@ -251,14 +288,14 @@ def _to_directory(shop: Workshop, image: Digest, dest: Path) -> None:
 
 def _compression(text: str, values: Mapping[str, str]) -> tuple[str, int | None]:
     compression, level = values.get("compression", "gzip"), values.get("compression-level")
-    if compression not in _LEVELS:
-        raise _bad(text, f"compression {compression!r} is not known", f"one of {', '.join(_LEVELS)}")
+    if compression not in LEVELS:
+        raise _bad(text, f"compression {compression!r} is not known", f"one of {', '.join(LEVELS)}")
     if level is None:
         return compression, None
     if not (level.isascii() and level.isdecimal()):
         raise _bad(text, "compression-level is not a number", None)
-    if int(level) > _LEVELS[compression]:
-        raise _bad(text, f"compression-level of {compression} ends at {_LEVELS[compression]}", None)
+    if int(level) > LEVELS[compression]:
+        raise _bad(text, f"compression-level of {compression} ends at {LEVELS[compression]}", None)
     return compression, int(level)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import Any
 
-from lamina.cli.options import Parser, add_reproducible, epoch, pairs
+from lamina.cli.options import Parser, add_reproducible, build_args, commas, epoch, pairs
 
 
 def configure(parser: Parser) -> None:
@@ -36,11 +37,11 @@ def fields(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "context": arguments.context,
         "dockerfile": sys.stdin.buffer.read() if from_stdin else arguments.file,
-        "build_args": pairs(arguments.build_arg, "--build-arg", from_environment=True),
+        "build_args": build_args(arguments, os.environ),
         "target": arguments.target,
         "platform": arguments.platform,
         "contexts": pairs(arguments.build_context, "--build-context"),
-        "allow": arguments.allow,
+        "allow": commas(arguments.allow),
         "pull": arguments.pull,
         "network": arguments.network,
         "hosts": outside.hosts(arguments.add_host),

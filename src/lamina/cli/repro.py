@@ -40,7 +40,7 @@ _ATTEMPT = "from lamina.cli.repro import attempt; raise SystemExit(attempt())"
 _KEPT_BACK = frozenset(
     (
         *("help", "context", "file", "root", "json", "parser", "words", "reproducible", "load"),
-        *("tag", "annotation", "output", "push", "iidfile", "metadata_file"),
+        *("tag", "annotation", "output", "push", "iidfile", "metadata_file", "provenance"),
         *("no_cache", "no_cache_filter", "pull", "fail_on_miss", "reuse", "cache_from", "cache_to"),
         "no_shared_cache",
         *("cache_mount_root", "max_size"),
@@ -196,6 +196,8 @@ def _words(arguments: argparse.Namespace, context: Sequence[str], around: Surrou
     for action in arguments.parser._actions:
         value = getattr(arguments, action.dest, None)
         if action.dest in _KEPT_BACK or not action.option_strings or value == action.default or value is None:
+            continue
+        if action.help == argparse.SUPPRESS:  # another spelling of an option that is here too, or without effect
             continue
         option = action.option_strings[-1]
         if isinstance(action, argparse.BooleanOptionalAction):

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import BinaryIO
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, BinaryIO
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from lamina.cli.annotations import Annotations
-from lamina.cli.layersource import fetch, known_layers
-from lamina.cli.wire import KnownLayer, Workshop
+from lamina.cli.wire import Workshop
 from lamina.diagnostics import BuildFailure
 from lamina.digest import ChainID, DiffID, Digest
-from lamina.engine.job import chains_of
+from lamina.engine.job import chains_of, is_of_content
+from lamina.engine.pull import KnownLayer
 from lamina.image.compress import LayerCompressor
 from lamina.image.decompress import Decompressed
 from lamina.image.ocilayout import NamedImage
@@ -24,15 +24,17 @@ from lamina.oci.manifest import Index, Manifest, decode_manifest, encode_manifes
 from lamina.oci.mediatypes import layer_compression, layer_media_type
 from lamina.ports import Limits
 
-#: ISA-L's highest level; those above it are zlib's and mean "as small as you can".
-_MAX_GZIP = 3
+if TYPE_CHECKING:
+    from lamina.oci.attestation import Provenance
+
 _CHUNK = 1 << 20
 
 
 class Form(Struct, frozen=True):
     """How images are written. Layers that are compressed already stay as they are unless `force` is set; `level` None
     is the compression's own default. With `original`, an image that came with a manifest keeps it. For the layers of
-    `exact` no blob of another compression will do, so that the manifest does not tell what was written before."""
+    `exact` no blob of another compression will do, so that the manifest does not tell what was written before.
+    `provenance`: that of images, which lies beside them in an index."""
 
     compression: str = "gzip"
     level: int | None = None
@@ -41,6 +43,7 @@ class Form(Struct, frozen=True):
     annotations: Annotations = Annotations()
     original: bool = False
     exact: frozenset[DiffID] = frozenset()
+    provenance: Mapping[Digest, Provenance] = {}
 
 
 class Shipper:
@@ -63,15 +66,16 @@ class Shipper:
         """Whether a blob is in the store; if not, a registry has it."""
         return digest not in self._absent or self._shop.store.blobs.has(digest)
 
-    def fetch(self, digest: Digest, progress: Callable[[int], None] = lambda _: None) -> None:
+    def fetch(self, digest: Digest) -> None:
         """Put a blob into the store that was left where it is."""
         if not self.is_here(digest):
-            fetch(self._shop, self._absent[digest], progress)
+            known = self._absent[digest]
+            self._shop.images.download(known.blob, known.reference, lambda *_: None)
 
     def named(self, images: Sequence[Digest], names: tuple[str, ...]) -> NamedImage:
         """An image's manifest, put into the store with all layer blobs that were missing there; with several images,
         one index over theirs. Raises BuildFailure `usage-bad-arguments` for annotations that have no place."""
-        if len(images) > 1:
+        if len(images) > 1 or self._form.provenance:
             return NamedImage(self._index(images), names)
         if self._form.annotations.index:
             raise BuildFailure("usage-bad-arguments", "--annotation index:…: an image of one platform has no index")
@@ -109,16 +113,35 @@ class Shipper:
         for diff_id, layer in zip(self._config(image_id).rootfs.diff_ids, manifest.layers, strict=True):
             if not self._shop.store.blobs.has(layer.digest):
                 known = self._elsewhere(diff_id)
-                if known is None or known.digest != layer.digest:
+                if known is None or known.blob.digest != layer.digest:
                     return None
             self._ready(layer)
         return Descriptor(manifest.media_type, image.manifest, len(raw))
 
     def _index(self, images: Sequence[Digest]) -> Descriptor:
-        entries = tuple(replace(self._manifest(one), platform=self._config(one).platform) for one in images)
+        entries = {one: replace(self._manifest(one), platform=self._config(one).platform) for one in images}
+        said = [
+            self._attested(entries[one], self._form.provenance[one]) for one in images if one in self._form.provenance
+        ]
         kind = mediatypes.DOCKER_INDEX if self._form.docker else mediatypes.OCI_INDEX
-        encoded = encode_manifest(Index(2, entries, kind, self._form.annotations.index))
+        encoded = encode_manifest(Index(2, (*entries.values(), *said), kind, self._form.annotations.index))
         return Descriptor(kind, self._shop.store.blobs.put(encoded), len(encoded))
+
+    def _attested(self, image: Descriptor, said: Provenance) -> Descriptor:
+        """The attestation manifest of an image, with all that it refers to put into the store."""
+        from lamina.oci import attestation as oci  # here, because few builds attest anything
+
+        blobs, docker = self._shop.store.blobs, self._form.docker
+        raw = oci.statement(image, said)
+        statement = oci.statement_descriptor(raw)
+        blobs.put(raw)
+        self._ready(statement)
+        config = oci.attestation_config([statement])
+        config_type = mediatypes.DOCKER_CONFIG if docker else mediatypes.OCI_CONFIG
+        kind = mediatypes.DOCKER_MANIFEST if docker else mediatypes.OCI_MANIFEST
+        pointed = Descriptor(config_type, blobs.put(config), len(config))
+        encoded = encode_manifest(oci.attestation_manifest(kind, pointed, [statement]))
+        return oci.attestation_entry(Descriptor(kind, blobs.put(encoded), len(encoded)), image)
 
     def _config(self, image_id: Digest) -> ImageConfig:
         return decode_config(self._shop.store.blobs.read(image_id))
@@ -139,6 +162,10 @@ class Shipper:
         self._ready(layer)
         return layer
 
+    def packed(self, diff_id: DiffID, blob: Descriptor) -> str:
+        """How a layer's blob was compressed, as `KnownLayer` has it."""
+        return self._key if self._shop.store.layer_blobs.find(diff_id, self._key) == blob else ""
+
     @property
     def _key(self) -> str:
         """Under what a blob is remembered: its compression, and the level where one was asked for."""
@@ -147,36 +174,47 @@ class Shipper:
 
     def _found(self, chain: ChainID, diff_id: DiffID) -> Descriptor | None:
         """A blob that will do: in the store, or where an image came from."""
-        known = self._shop.store.layer_blobs
-        exact = known.find(diff_id, self._key)
-        if exact is not None or self._form.force or diff_id in self._form.exact:
-            return exact
-        found = known.find(diff_id, self._form.compression) or next(iter(known.all(diff_id).values()), None)
-        if found is None and self._shop.store.snapshots.get(chain) is None:
-            found = self._elsewhere(diff_id)
-        return found
+        # Of a layer whose files are here no blob will do that nobody has compared with them.
+        unpacked = self._shop.store.snapshots.get(chain) is not None
+        there = self._shop.store.layer_blobs.all(diff_id, checked=unpacked)
+        if self._key in there:
+            return there[self._key]
+        exactly = self._form.force or diff_id in self._form.exact
+        found = there.get(self._form.compression) or next(iter(there.values()), None)
+        if unpacked or (found is not None and not exactly):
+            return None if exactly else found
+        known = self._elsewhere(diff_id)
+        return known.blob if known is not None and (not exactly or known.packed == self._key) else None
 
-    def _elsewhere(self, diff_id: DiffID) -> Descriptor | None:
+    def _elsewhere(self, diff_id: DiffID) -> KnownLayer | None:
         known = self._shop.elsewhere.get(diff_id)
         if known is None:
             if self._known is None:
-                self._known = known_layers(self._shop)
+                self._known = self._shop.known_layers()
             known = self._known.get(diff_id)
-        if known is None:
-            return None
-        self._absent[known.blob.digest] = known
-        return known.blob
+        if known is not None:
+            self._absent[known.blob.digest] = known
+        return known
 
     def _made(self, chain: ChainID, diff_id: DiffID) -> Descriptor:
         """A new blob: from another blob of the layer, for what others packed is not what lamina would pack; else from
         its files."""
-        blobs = self._shop.store.layer_blobs.all(diff_id)
-        source = next(iter(blobs.values()), None)
-        if source is None and self._shop.store.snapshots.get(chain) is None:
-            source = self._elsewhere(diff_id)
-        if source is None:
-            return self._compressed(diff_id, lambda write: self._pack(chain, diff_id, write))
-        return self._compressed(diff_id, lambda write: self._unpack(source, write))
+        store = self._shop.store
+        unpacked = store.snapshots.get(chain) is not None
+        source = store.layer_blobs.any(diff_id)
+        if source is None and not unpacked:
+            known = self._elsewhere(diff_id)
+            source = known.blob if known is not None else None
+        if source is not None:
+            blob = source
+            try:
+                return self._compressed(diff_id, lambda write: self._unpack(blob, write))
+            except BuildFailure as failure:
+                wrong = is_of_content(failure) or failure.diagnostic.reference == "store-layer-damaged"
+                if not (unpacked and wrong):
+                    raise
+                store.layer_blobs.forget(diff_id, blob.digest)  # the files are here
+        return self._compressed(diff_id, lambda write: self._pack(chain, diff_id, write))
 
     def _pack(self, chain: ChainID, diff_id: DiffID, write: Callable[[bytes], object]) -> None:
         from lamina.image.tarwrite import write_layer
@@ -196,10 +234,9 @@ class Shipper:
 
     def _compressed(self, diff_id: DiffID, fill: Callable[[Callable[[bytes], object]], None]) -> Descriptor:
         form = self._form
-        level = form.level if form.level is None or form.compression != "gzip" else min(form.level, _MAX_GZIP)
         with (
             self._shop.store.blobs.writer() as writer,
-            LayerCompressor(form.compression, writer.write, level) as compressor,
+            LayerCompressor(form.compression, writer.write, form.level) as compressor,
         ):
             fill(compressor.write)
             made = compressor.finish()

@@ -6,7 +6,6 @@ asked: their configurations count as empty, and a variable that only they can se
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
@@ -17,13 +16,8 @@ from lamina.dockerfile import syntax
 from lamina.explain.context import is_below
 from lamina.keys.filetree import FileRecord, Selection
 from lamina.keys.select import has_wildcard, select
-from lamina.oci.config import ImageConfig, RootFS, RuntimeConfig
-from lamina.plan.planner import make_plan
-from lamina.plan.steps import BindMount, CopyOp, ImageRef, Missing, Plan, PlanOptions, RunOp, Step
-
-#: What decides about variables and files; all else could only fail for want of the base image.
-_NEEDED = (syntax.From, syntax.Arg, syntax.Env, syntax.Workdir, syntax.Copy, syntax.Add, syntax.Run, syntax.Onbuild)
-_VARIABLE = re.compile(r"(?<!\\)\$(?:\{(\w+)(\}|.)|(\w+))")
+from lamina.plan.offline import plain_variables, plan_offline
+from lamina.plan.steps import BindMount, CopyOp, PlanOptions, RunOp, Step
 
 
 class Reading(Struct, frozen=True):
@@ -65,7 +59,7 @@ def readings(dockerfile: syntax.Dockerfile, options: PlanOptions, records: Seque
     Raises BuildFailure `dockerfile-…` for a file that cannot be planned, `context-bad-ignore-pattern` for an --exclude.
     """
     steps = _steps(dockerfile, options)
-    names = _plain_variables(dockerfile)
+    names = plain_variables(dockerfile)
     found = (_reading(label, step, records, names) for label, step in steps)
     return tuple(reading for reading in found if reading is not None)
 
@@ -83,38 +77,14 @@ def taking(found: Sequence[Reading], path: str, records: Sequence[FileRecord]) -
 
 def _steps(dockerfile: syntax.Dockerfile, options: PlanOptions) -> list[tuple[str, Step]]:
     """The steps of the wanted stages with their stage's label."""
-    lean = replace(dockerfile, instructions=tuple(one for one in dockerfile.instructions if isinstance(one, _NEEDED)))
-    stages = [one for one in lean.instructions if isinstance(one, syntax.From)]
+    stages = [one for one in dockerfile.instructions if isinstance(one, syntax.From)]
     targets = [one.name or str(index) for index, one in enumerate(stages)]
     found: dict[tuple[int, int], tuple[str, Step]] = {}
     for target in [options.target] if options.target or not stages else targets:
-        plan = _plan(lean, replace(options, target=target))
+        plan = plan_offline(dockerfile, replace(options, target=target))
         for stage in plan.stages:
             found.update({(stage.index, step.ordinal): (stage.label, step) for step in stage.steps})
     return [found[place] for place in sorted(found)]
-
-
-def _plan(dockerfile: syntax.Dockerfile, options: PlanOptions) -> Plan:
-    unknown = RuntimeConfig(env=tuple(f"{name}=${name}" for name in _plain_variables(dockerfile)))
-    images: dict[ImageRef, ImageConfig] = {}
-    while isinstance(plan := make_plan(dockerfile, options, images), Missing):
-        for image, _ in plan.images:
-            platform = image.platform
-            images[image] = ImageConfig(platform.architecture, platform.os, RootFS("layers", ()), config=unknown)
-    return plan
-
-
-def _plain_variables(dockerfile: syntax.Dockerfile) -> tuple[str, ...]:
-    """The variables that are used without a modifier such as `:-`, which would have to know whether there is a value,
-    and that nothing but a base image may have set."""
-    plain, modified = dict[str, None](), set[str]()
-    for instruction in dockerfile.instructions:
-        for braced, behind, bare in _VARIABLE.findall(instruction.original):
-            if behind not in ("", "}"):
-                modified.add(braced)
-            else:
-                plain[braced or bare] = None
-    return tuple(name for name in plain if name not in modified)
 
 
 def _reading(label: str, step: Step, records: Sequence[FileRecord], names: Sequence[str]) -> Reading | None:

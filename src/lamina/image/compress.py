@@ -2,15 +2,19 @@
 
 The result depends on the bytes and the level alone: a gzip header without time or name, blocks of exactly 1 MiB however
 the bytes come in, and the same output for any number of threads. (ISA-L may choose other matches on another family of
-processors; the diff ID is of the uncompressed bytes and the same everywhere.)
+processors, and another zlib than the one here may too; the diff ID is of the uncompressed bytes and the same
+everywhere.)
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import struct
+import zlib
+from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
@@ -18,10 +22,17 @@ from lamina.digest import DiffID, Digest
 from lamina.oci.descriptor import Descriptor
 from lamina.oci.mediatypes import layer_media_type
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
 Sink = Callable[[bytes], object]
 
 _BLOCK = 1 << 20
 _LEVELS = {"gzip": 2, "zstd": 3}
+#: ISA-L's highest level, which is faster than zlib's lowest; zlib has those above it.
+_MAX_ISAL = 3
+#: How far back deflate can refer: what a block must know of the one before it.
+_WINDOW = 1 << 15
 
 
 class CompressedLayer(Struct, frozen=True):
@@ -35,8 +46,8 @@ class CompressedLayer(Struct, frozen=True):
 class LayerCompressor:
     """Takes a layer's tar in pieces, gives its compressed form to `sink`. Use as a context manager.
 
-    `compression` is one of `oci.mediatypes.COMPRESSIONS`; `level` 0 to 3 for gzip (ISA-L's), 1 to 22 for zstd. Raises
-    ValueError for an unknown compression, and from `write` or `finish` whatever `sink` raises.
+    `compression` is one of `oci.mediatypes.COMPRESSIONS`; `level` 0 to 9 for gzip, 1 to 22 for zstd. Raises ValueError
+    for an unknown compression, and from `write` or `finish` whatever `sink` raises.
     """
 
     def __init__(self, compression: str, sink: Sink, level: int | None = None) -> None:
@@ -98,7 +109,7 @@ class _Encoder(Protocol):
 def _encoder(compression: str, output: Sink, level: int) -> _Encoder | None:
     """None for uncompressed layers, whose two digests are the same."""
     if compression == "gzip":
-        return _Gzip(output, level)
+        return _Gzip(output, level) if level <= _MAX_ISAL else _Zlib(output, level)
     if compression == "zstd":
         return _Zstd(output, level)
     layer_media_type(compression)  # Raises the ValueError that lists what there is.
@@ -142,6 +153,50 @@ class _Gzip:
         except Exception:
             # The threads have ended; their error is the one that is on its way already.
             return
+
+
+class _Zlib:
+    """Blocks that are compressed beside each other, each knowing the end of the one before, joined into one stream."""
+
+    def __init__(self, output: Sink, level: int) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        self._output, self._level = output, level
+        threads = min(4, os.cpu_count() or 1)
+        self._pool = ThreadPoolExecutor(threads)
+        self._running: deque[Future[bytes]] = deque()
+        self._most = 2 * threads
+        self._before = b""
+        self._checksum = self._size = 0
+        # No time, no name; the mark of the slowest level; an unknown system (RFC 1952).
+        output(b"\x1f\x8b\x08\0\0\0\0\0" + (b"\x02" if level == 9 else b"\0") + b"\xff")
+
+    def block(self, data: bytes) -> None:
+        self._checksum = zlib.crc32(data, self._checksum)
+        self._size += len(data)
+        self._running.append(self._pool.submit(_deflated, data, self._before, self._level))
+        self._before = data[-_WINDOW:]
+        if len(self._running) >= self._most:
+            self._output(self._running.popleft().result())
+
+    def finish(self) -> None:
+        for each in self._running:
+            self._output(each.result())
+        self._pool.shutdown()
+        end = zlib.compressobj(wbits=-15).flush()
+        self._output(end + struct.pack("<LL", self._checksum, self._size & 0xFFFFFFFF))
+
+    def abandon(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+
+def _deflated(data: bytes, before: bytes, level: int) -> bytes:
+    """A block as a part of a raw deflate stream that ends at a whole byte."""
+    if before:
+        packer = zlib.compressobj(level, wbits=-15, zdict=before)
+    else:
+        packer = zlib.compressobj(level, wbits=-15)
+    return packer.compress(data) + packer.flush(zlib.Z_SYNC_FLUSH)
 
 
 class _Zstd:

@@ -21,6 +21,8 @@ MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 
 #: How a layer blob is compressed.
 COMPRESSIONS = ("uncompressed", "gzip", "zstd")
+#: The highest level of each.
+LEVELS = {"uncompressed": 0, "gzip": 9, "zstd": 22}
 
 _LAYERS = {
     OCI_LAYER: "uncompressed",

@@ -22,10 +22,15 @@ PROXY_NAMES = frozenset(
 SOURCE_DATE_EPOCH = "SOURCE_DATE_EPOCH"
 
 
-def source_date_epoch(options: PlanOptions) -> int | None:
-    """The time that the image is to bear, in seconds since the epoch. Raises BuildFailure `usage-source-date-epoch`."""
-    text = options.build_args.get(SOURCE_DATE_EPOCH, "")
-    if not text:
+#: What the time may be set to, too: that of a context from elsewhere. BuildKit leaves it unset for a directory.
+_CONTEXT = "context"
+
+
+def source_date_epoch(options: PlanOptions, scope: Mapping[str, str]) -> int | None:
+    """The time that the image is to bear, in seconds since the epoch: the build argument, or the default that an ARG
+    above the first FROM gives it; `scope` has the global arguments. Raises BuildFailure `usage-source-date-epoch`."""
+    text = options.build_args.get(SOURCE_DATE_EPOCH, scope.get(SOURCE_DATE_EPOCH, ""))
+    if text in ("", _CONTEXT):
         return None
     # Ten thousand years: what a date can be written of.
     if not text.isdecimal() or int(text) > 253_402_300_799:
@@ -54,6 +59,8 @@ def global_args(instructions: tuple[Arg, ...], options: PlanOptions, escape: str
             value = options.build_args.get(pair.name, _default(pair, before, escape))
             if value is not None:
                 values[pair.name] = value
+    if values.get(SOURCE_DATE_EPOCH) == _CONTEXT:
+        del values[SOURCE_DATE_EPOCH]
     return values
 
 
@@ -62,8 +69,9 @@ def stage_arg(
 ) -> str | None:
     """The value that an ARG line gives a name inside a stage, None for none: the command line's, else the line's own
     default, else the global one (a bare `ARG X` imports it)."""
-    if pair.name in options.build_args:
-        return options.build_args[pair.name]
+    given = options.build_args.get(pair.name)
+    if given is not None and (pair.name, given) != (SOURCE_DATE_EPOCH, _CONTEXT):
+        return given
     if pair.value is not None:
         return _default(pair, env, escape)
     return outer.get(pair.name)

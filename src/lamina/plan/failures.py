@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from lamina.diagnostics import BuildFailure, Span
 from lamina.dockerfile.syntax import Heredoc
 
@@ -14,6 +16,13 @@ def empty_value(what: str, span: Span) -> BuildFailure:
         span=span,
         hint="check the spelling of its variables, or give them a default: ${NAME:-value}",
     )
+
+
+def close(word: str, known: Iterable[str]) -> list[str]:
+    """The one of these words that was meant, if one is like it."""
+    from difflib import get_close_matches  # here, because most builds have nothing misspelled
+
+    return get_close_matches(word, list(known), 1)
 
 
 def file_name(heredoc: Heredoc) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
 from lamina.diagnostics import BuildFailure, Span
 from lamina.dockerfile.syntax import Flag
+from lamina.plan.failures import close
 from lamina.plan.scope import Scope, normal_path
 from lamina.plan.steps import BindMount, CacheMount, Origin, SecretMount, SshMount, StepMount, TmpfsMount
 
@@ -71,7 +71,7 @@ class _Fields:
             self._add(field)
         self.type = self._values.pop("type", "bind").lower()
         if self.type not in _KEYS:
-            near = difflib.get_close_matches(self.type, _KEYS, 1)
+            near = close(self.type, _KEYS)
             hint = f"did you mean type={near[0]}?" if near else f"the types are {', '.join(_KEYS)}"
             raise self._bad(f"has no type {self.type!r}", hint)
         for key in self._values:
@@ -134,7 +134,7 @@ class _Fields:
         name, equals, value = field.partition("=")
         key = _ALIASES.get(name.strip().lower(), name.strip().lower())
         if key not in _EVERY:
-            near = difflib.get_close_matches(key, _EVERY, 1)
+            near = close(key, _EVERY)
             hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(_EVERY)}"
             raise self._bad(f"has no {name.strip()!r}", hint)
         if not equals:

@@ -6,7 +6,6 @@ fetches them and asks again. Only the stages that the target reaches are looked 
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 
@@ -17,7 +16,7 @@ from lamina.dockerfile import parse_trigger, syntax
 from lamina.oci.config import History, ImageConfig, RuntimeConfig
 from lamina.plan.args import PROXY_NAMES, SOURCE_DATE_EPOCH, source_date_epoch, stage_arg
 from lamina.plan.copying import copy_op
-from lamina.plan.failures import empty_value
+from lamina.plan.failures import close, empty_value
 from lamina.plan.metadata import METADATA
 from lamina.plan.mounts import mounted_from
 from lamina.plan.remote import display
@@ -62,7 +61,7 @@ def make_plan(
     stages = tuple(walk.done[index] for index in sorted(walk.done))
     read = [ref for stage in stages for ref in stage.needs if isinstance(ref, ImageRef)]
     warnings = (*dockerfile.warnings, *walk.warnings, *_unused_arguments(outlined, options))
-    return Plan(stages, target.index, tuple(dict.fromkeys(read)), warnings, source_date_epoch(options))
+    return Plan(stages, target.index, tuple(dict.fromkeys(read)), warnings, source_date_epoch(options, outlined.scope))
 
 
 #: A bracket and a quote: no test command of a shell begins so.
@@ -114,6 +113,7 @@ class _Walk:
             config=scope.finished(),
             author=scope.author,
             span=raw.origin.span,
+            declared=tuple(scope.declared.items()),
         )
 
     def _inherited(self, raw: RawStage) -> tuple[RuntimeConfig | None, str]:
@@ -174,7 +174,7 @@ class _Walk:
         parent = self.done.get(raw.base.index) if isinstance(raw.base, StageRef) else None
         for name, value in parent.args if parent is not None else ():
             scope.set_arg(name, value)
-            scope.declared[name] = None
+            scope.declared[name] = value
 
     def _step(self, raw: RawStage, scope: Scope, instruction: syntax.Instruction) -> tuple[Op, str]:
         keyword = instruction.keyword
@@ -203,7 +203,7 @@ class _Walk:
                 for pair in instruction.pairs:
                     value = stage_arg(pair, before, self.outlined.scope, self.options, scope.escape)
                     scope.set_arg(pair.name, value)
-                    scope.declared[pair.name] = None
+                    scope.declared[pair.name] = value
                     texts.append(pair.name if value is None else f"{pair.name}={value}")
                 return MetaOp(), f"ARG {' '.join(texts)}"
             case syntax.Onbuild():
@@ -282,5 +282,5 @@ def _unused_arguments(outlined: Outline, options: PlanOptions) -> tuple[Diagnost
         )
         for name in options.build_args
         if name not in declared and not name.startswith("BUILDKIT_")
-        for near in (difflib.get_close_matches(name, declared, 1),)
+        for near in (close(name, declared),)
     )

@@ -22,8 +22,8 @@ class Scope:
         self.config = config
         self.escape = escape
         self.args: dict[str, str] = {}
-        #: All ARGs of the stage, also those without a value, in the order in which they were first declared.
-        self.declared: dict[str, None] = {}
+        #: All ARGs of the stage, with the value that the line gave, in the order in which they were first declared.
+        self.declared: dict[str, str | None] = {}
         self.author = ""
         self.cmd_set_here = False
         self.labels = dict(config.labels)

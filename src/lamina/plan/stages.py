@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 from msgspec import Struct
 
 from lamina.diagnostics import BuildFailure, Span
@@ -12,6 +10,7 @@ from lamina.dockerfile.words import expand
 from lamina.oci.platform import Platform, parse_platform
 from lamina.oci.reference import parse_reference
 from lamina.plan.args import global_args
+from lamina.plan.failures import close
 from lamina.plan.steps import Base, ContextRef, ImageRef, Origin, PlanOptions, Scratch, StageRef
 
 
@@ -65,11 +64,7 @@ def outline(dockerfile: Dockerfile, options: PlanOptions) -> Outline:
                 hint="only ARG may stand there: begin with FROM, such as `FROM debian:12`",
             )
     if not groups:
-        raise BuildFailure(
-            "dockerfile-no-from",
-            f"{dockerfile.file} has no FROM, so there is nothing to build",
-            hint="begin with FROM, such as `FROM debian:12` or `FROM scratch`",
-        )
+        raise no_from(dockerfile)
     contexts = {_normal(name): (name, value) for name, value in options.contexts.items()}
     target = options.target or groups[-1][0].name or ""
     result = Outline((), global_args(tuple(above), options, dockerfile.escape, target), dockerfile.escape, contexts)
@@ -77,6 +72,15 @@ def outline(dockerfile: Dockerfile, options: PlanOptions) -> Outline:
         stage = _stage(result, index, origin, tuple(body), options)
         result = Outline((*result.stages, stage), result.scope, result.escape, contexts)
     return result
+
+
+def no_from(dockerfile: Dockerfile) -> BuildFailure:
+    """What is wrong with a file that has no stage."""
+    return BuildFailure(
+        "dockerfile-no-from",
+        f"{dockerfile.file} has no FROM, so there is nothing to build",
+        hint="begin with FROM, such as `FROM debian:12` or `FROM scratch`",
+    )
 
 
 def target_stage(outlined: Outline, options: PlanOptions) -> RawStage:
@@ -88,7 +92,7 @@ def target_stage(outlined: Outline, options: PlanOptions) -> RawStage:
         found = outlined.stages[int(options.target)]
     if found is None:
         names = [stage.origin.name for stage in outlined.stages if stage.origin.name]
-        near = difflib.get_close_matches(options.target.lower(), names, 1)
+        near = close(options.target.lower(), names)
         hint = f"did you mean {near[0]}?" if near else f"the stages are: {', '.join(names) or 'all without a name'}"
         raise BuildFailure("dockerfile-unknown-stage", f"there is no stage {options.target!r} to build", hint=hint)
     return found

@@ -205,7 +205,8 @@ class Step(Struct, frozen=True):
 
 class Stage(Struct, frozen=True):
     """A stage that the target needs. `label` is its name, or `stage-N`; `args` the ARGs in force at its
-    end, which a stage built from it inherits; `author` is MAINTAINER's."""
+    end, which a stage built from it inherits; `author` is MAINTAINER's; `declared` are all its ARGs with the value that
+    their (last) line gave them, if any."""
 
     index: int
     label: str
@@ -218,6 +219,7 @@ class Stage(Struct, frozen=True):
     config: RuntimeConfig
     author: str
     span: Span
+    declared: tuple[tuple[str, str | None], ...] = ()
 
     @property
     def needs(self) -> tuple[Origin, ...]:

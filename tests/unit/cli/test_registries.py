@@ -72,7 +72,7 @@ def test_the_environment(tmp_path: Path) -> None:
 def test_the_users_word_goes_before_the_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     system = tmp_path / "etc.toml"
     system.write_text('[registry."a.example"]\ninsecure = true\n[registry."b.example"]\ninsecure = true\n')
-    monkeypatch.setattr("lamina.cli.registries._SYSTEM", system)
+    monkeypatch.setattr("lamina.cli.user_file.SYSTEM", system)
     environment = written(tmp_path, '[registry."a.example"]\ninsecure = false\n')
     settings = read_settings(environment, "1")
     assert (settings.insecure, settings.secure) == (("b.example",), ("a.example",))

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lamina.cli.registries import user_caches
 from lamina.cli.shared_defaults import settled
-from lamina.cli.user_caches import UserCaches
+from lamina.cli.user_caches import UserCaches, user_caches
 from lamina.diagnostics import BuildFailure, Diagnostic
 from lamina.events import Reporter
 

@@ -60,3 +60,12 @@ def test_what_is_refused_when_reading(text: str) -> None:
     with pytest.raises(BuildFailure) as caught:
         parse_from(text)
     assert caught.value.diagnostic.reference.startswith("usage-")
+
+
+@pytest.mark.parametrize(
+    "fields", ["compression-level=10", "compression=zstd,compression-level=23", "compression-level=x", "mode=all"]
+)
+def test_what_is_refused_when_writing(fields: str) -> None:
+    with pytest.raises(BuildFailure) as caught:
+        parse_to(f"type=local,dest=d,{fields}")
+    assert caught.value.diagnostic.reference == "usage-cache"

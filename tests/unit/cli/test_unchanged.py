@@ -17,7 +17,17 @@ import pytest
 
 from lamina.cli import unchanged
 from lamina.cli.options import store_root
-from lamina.cli.unchanged import LIFETIME, fingerprint, identity, load, memo_path, place, qualify
+from lamina.cli.unchanged import (
+    LIFETIME,
+    fingerprint,
+    identity,
+    load,
+    memo_path,
+    place,
+    plan_key,
+    qualify,
+    qualify_plan,
+)
 from lamina.context.scan import open_root, scan
 from lamina.dockerfile.ignore import parse_ignore
 
@@ -94,6 +104,72 @@ def test_command_lines_that_qualify(words: list[str]) -> None:
 def test_command_lines_that_always_take_the_ordinary_way(words: list[str]) -> None:
     assert qualify(words, ROOT) is None
     assert qualify([*words, "-q"], ROOT) is None
+
+
+@pytest.mark.parametrize(
+    ("plan", "build"),
+    [
+        ([], ["-t", "a", "-q", "."]),
+        (["--json", "folder"], ["folder", "--label", "a=b", "--progress=plain", "--jobs", "3"]),
+        (["-f", "File", "--observe"], ["--file=File"]),
+        (["--budget", "60s", "--network=host"], ["--network", "host", "--ca-certs", "none", "--runtime=runc"]),
+        (
+            ["--build-arg", "A=1", "--target=t", "--build-arg=A=2"],
+            ["--target", "t", "--build-arg=A=1", "--build-arg", "A=2"],
+        ),
+        (["--platform", "linux/arm64", "--modes", "git"], ["--modes=git", "--platform=linux/arm64", "--no-observe"]),
+    ],
+)
+def test_a_plan_is_found_by_what_the_build_was_asked(plan: list[str], build: list[str]) -> None:
+    found = qualify_plan(plan, ROOT)
+    assert found is not None and found[0] == plan_key(build, ROOT)
+    assert found[2] == ("--json" in plan)
+
+
+@pytest.mark.parametrize(
+    ("plan", "build"),
+    [
+        ([], ["./"]),
+        (["--target=a"], []),
+        (["--build-arg=A=1", "--build-arg=A=2"], ["--build-arg=A=2", "--build-arg=A=1"]),
+        (["--network", "none"], ["--network", "host"]),
+    ],
+)
+def test_what_differs_for_a_plan_is_in_its_key(plan: list[str], build: list[str]) -> None:
+    found = qualify_plan(plan, ROOT)
+    assert found is not None and found[0] != plan_key(build, ROOT)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--no-cache"],
+        ["--no-cache-filter", "a"],
+        ["--cache-from", "type=local,src=x"],
+        ["--no-shared-cache"],
+        ["--pull"],
+        ["--budget", "soon"],
+        ["--budget", "1.5m"],
+        ["--budget=-1"],
+        ["--budget="],
+        ["--budget", "9ms"],
+        ["--budget"],
+        ["--json=yes"],
+        ["-t", "a"],
+        ["-q"],
+        ["--progress", "plain"],
+        ["--source-date-epoch", "auto"],
+        ["--reproducible"],
+        ["--build-context", "x=."],
+        ["--platform", "linux/amd64", "--platform", "linux/arm64"],
+        ["-f", "-"],
+        ["-"],
+        ["--help"],
+    ],
+)
+def test_plans_that_always_take_the_ordinary_way(words: list[str]) -> None:
+    assert qualify_plan(words, ROOT) is None
+    assert qualify_plan([*words, "--json"], ROOT) is None
 
 
 def test_a_terminal_gets_the_ordinary_way_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +262,7 @@ def test_whatever_stands_in_a_memo_replay_never_fails(memo: Any, tmp_path: Path)
     assert line is not None
     write_memo(tmp_path, memo)
     Path(memo_path(str(tmp_path), "k")).rename(memo_path(str(tmp_path), line[0]))
-    assert unchanged.replay(["."], {"LAMINA_ROOT": str(tmp_path)}) is None
+    assert unchanged.replay("build", ["."], {"LAMINA_ROOT": str(tmp_path)}) is None
 
 
 def test_any_byte_of_a_path_can_stand_in_the_index_address(tmp_path: Path) -> None:
@@ -276,7 +352,7 @@ def test_every_edit_shows_in_the_fingerprint(tree: Path, edit: Callable[[Path], 
     directories = visited(tree)
     before = fingerprint(str(tree), directories, None)
     assert before == fingerprint(str(tree), reversed(directories), None)
-    time.sleep(0.01)  # one tick of the kernel's clock; a memo keeps two seconds away from it
+    time.sleep(0.02)  # a tick of the kernel's clock; a memo keeps two seconds away from it
     edit(tree)
     assert fingerprint(str(tree), directories, None) != before
 

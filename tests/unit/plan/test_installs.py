@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lamina.dockerfile.shellcommands import shell_commands
-from lamina.plan.installs import Install, install_of
+from lamina.plan.install_words import Install
+from lamina.plan.installs import install_of
 
 
 def install(text: str) -> Install | None:
@@ -58,15 +59,28 @@ def known(text: str) -> Install:
         ("yarn install --immutable", "yarn", ("package.json", "yarn.lock"), True, False),
         ("corepack pnpm install --frozen-lockfile", "pnpm", ("package.json", "pnpm-lock.yaml"), True, False),
         ("pnpm fetch", "pnpm", ("package.json", "pnpm-lock.yaml"), True, False),
-        ("bun install", "bun", ("package.json", "bun.lock"), False, False),
+        ("bun install", "bun", ("package.json", "bun.lock", "bun.lockb", "bunfig.toml"), False, False),
+        ("bun ci", "bun", ("package.json", "bun.lock"), True, False),
+        ("bun install --production --frozen-lockfile", "bun", ("package.json", "bun.lock"), True, False),
+        ("deno install", "deno", ("deno.json", "deno.jsonc", "deno.lock", "package.json"), False, False),
+        ("deno ci", "deno", ("deno.json", "deno.jsonc", "deno.lock"), True, False),
+        ("deno install --frozen --entrypoint main.ts", "deno", ("deno.json",), True, True),
+        ("deno cache main.ts", "deno", ("deno.json",), False, True),
+        ("uv pip sync r.txt", "uv", ("r.txt",), False, False),
         ("go mod download -x", "go", ("go.mod", "go.sum"), True, False),
         ("cargo chef cook --release --recipe-path recipe.json", "cargo chef", ("recipe.json",), True, False),
         ("bundle install --jobs 4", "bundler", ("Gemfile", "Gemfile.lock"), False, False),
         ("composer install --no-scripts", "composer", ("composer.json", "composer.lock"), True, False),
+        ("composer install --no-scripts -o", "composer", ("composer.json", "composer.lock"), True, True),
         ("composer install", "composer", ("composer.json", "composer.lock"), True, True),
         ("./mvnw -B dependency:go-offline", "maven", ("pom.xml",), True, False),
         ("gradle --no-daemon dependencies", "gradle", ("settings.gradle", "build.gradle"), True, False),
+        ("./gradlew :app:dependencies --configuration x", "gradle", ("settings.gradle", "build.gradle"), True, False),
+        ("./gradlew --version", "gradle wrapper", ("gradlew", "gradle/wrapper", "gradle.properties"), True, False),
         ("dotnet restore ./Shop/Shop.csproj", "dotnet", ("Shop/Shop.csproj",), True, False),
+        ("dotnet restore -r linux-x64 Shop.sln --configfile n.config", "dotnet", ("Shop.sln", "n.config"), True, False),
+        ("dotnet restore", "dotnet", ("*.sln", "*.slnx"), True, False),
+        ("dotnet tool restore", "dotnet tool", (".config/dotnet-tools.json",), True, False),
         ("mix deps.get --only prod", "mix", ("mix.exs", "mix.lock"), True, False),
     ],
 )
@@ -84,6 +98,9 @@ def test_what_an_install_reads(text: str, tool: str, reads: tuple[str, ...], fro
         ("pip install pipenv 'flask>=3' -i https://example.org/simple", ("pipenv", "flask>=3")),
         ("npm install -g pm2 yarn", ("pm2", "yarn")),
         ("npm i express", ("express",)),
+        ("bun install -g serve", ("serve",)),
+        ("bun add is-number", ("is-number",)),
+        ("deno install -g npm:serve", ("npm:serve",)),
         ("yarn global add serve", ("serve",)),
         ("pnpm add -g turbo", ("turbo",)),
         ("go install example.org/x@latest", ("example.org/x@latest",)),
@@ -102,6 +119,12 @@ def test_packages_that_the_command_names(text: str, packages: tuple[str, ...]) -
         "make install",
         "pip list",
         "npm run build",
+        "bun run build",
+        "deno task build",
+        "gradle build -x test",
+        "gradle -b other.gradle dependencies",
+        "./gradlew dependencies assemble",
+        "dotnet publish -c Release",
         "yarn build",
         "go build ./...",
         "cargo build",

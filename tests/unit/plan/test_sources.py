@@ -192,6 +192,20 @@ def test_source_date_epoch() -> None:
     assert "SOURCE_DATE_EPOCH" not in dict(only_run("FROM b\nRUN x\n", build_args=given).env)
     declared = only_run("FROM b\nARG SOURCE_DATE_EPOCH\nRUN x\n", build_args=given)
     assert dict(declared.env)["SOURCE_DATE_EPOCH"] == "17"
+    # A default above the first FROM is enough, and the command line wins.
+    assert plan("ARG SOURCE_DATE_EPOCH=5\nFROM b\n").epoch == 5
+    assert plan("ARG SOURCE_DATE_EPOCH=5\nFROM b\n", build_args=given).epoch == 17
+    assert plan("FROM b\nARG SOURCE_DATE_EPOCH=5\n").epoch is None
+
+
+@pytest.mark.parametrize(
+    ("above", "given"),
+    [("=context", {}), ("", {"SOURCE_DATE_EPOCH": "context"}), ("=5", {"SOURCE_DATE_EPOCH": "context"})],
+)
+def test_the_time_of_the_context_is_unset_for_a_directory(above: str, given: dict[str, str]) -> None:
+    text = f"ARG SOURCE_DATE_EPOCH{above}\nFROM b\nARG SOURCE_DATE_EPOCH\nRUN x\n"
+    assert plan(text, build_args=given).epoch is None
+    assert "SOURCE_DATE_EPOCH" not in dict(only_run(text, build_args=given).env)
 
 
 def test_the_backslash_escapes_in_a_heredoc_whatever_the_escape_directive_says() -> None:
