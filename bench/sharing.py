@@ -3,6 +3,7 @@
 Each tool fills the registry once in its own way (`--cache-to`, `BUILDKIT_INLINE_CACHE=1` and a push, `--cache-to`).
 Then, in each round, a store that has nothing builds the same project: the build alone, the build with a push of the
 result under a new name, and the build with one command run in the result. The base comes from the registry as well.
+After the build alone lamina has the layers as blobs, the others unpacked.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ GOALS = (
     ("change-10000", None, 1 / 4),
     *((f"shared-{name} {kind}", peer, 1 / 3) for name in ("lesson", "15") for kind in HITS for peer in CACHES),
     *((measure, "skopeo", 1.0) for measure in ("first push-1GiB", "push-1GiB", "pull-1GiB")),
+    *(("pull-1GiB run", peer, 1.0) for peer in ("docker", "skopeo")),
     ("push-1GiB", "skopeo oci", 1.0),
     *((measure, "docker", 1 / 2) for measure in ("first push-1GiB", "push-1GiB", "pull-1GiB")),
     *(("first archive-1GiB", peer, 1 / 3) for peer in ("docker", "docker save|gzip", "skopeo")),

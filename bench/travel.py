@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench.bigimage import HALF, LAYERS, write_big_context, write_layer_files
 from bench.dockerd import Dockerd, unmount_below
-from bench.legs import Leg, run_legs
+from bench.legs import Leg, run_legs, script
 from bench.measure import DaemonMemory, cleared, output_of
 from bench.peers import BASE, IMAGE, Buildah, Docker, Lamina
 from bench.table import Results
@@ -24,6 +24,7 @@ from tests.support.base_images import busybox_rootfs
 from tests.support.registry_server import RegistryServer, running_registry
 
 PUSH, PULL, ARCHIVE = "push-1GiB", "pull-1GiB", "archive-1GiB"
+PULLED = f"{PULL} run"
 CASES = (PUSH, PULL, ARCHIVE)
 #: What is compared with lamina, in the order of the table's columns, by the tool of `--tools` that brings it along.
 TRAVELLERS = {"lamina": ("lamina",), "buildkit": ("docker", "docker save|gzip"), "buildah": ("skopeo", "skopeo oci")}
@@ -162,7 +163,8 @@ class _Push(_Travel):
 
 
 class _Pull(_Travel):
-    """Into empty stores, unpacked; `skopeo oci` fetches the blobs alone. Each round has stores of its own, which stay
+    """Into empty stores: the pull alone, and with `true` run in a container of the image, for which all must have
+    unpacked it. Lamina's pull and `skopeo oci` fetch the blobs alone. Each round has stores of its own, which stay
     until the end: a file system that has just lost thousands of files is slow at making new ones."""
 
     def measure(self, rounds: int, results: Results) -> None:
@@ -172,21 +174,36 @@ class _Pull(_Travel):
         shutil.rmtree(self.context)
         output_of(self.lamina_command("tag", IMAGE, self.name("image")), self.lamina.environment)
         output_of(self.lamina_command("push", self.name("image")), self.lamina.environment)
-        legs = [self.leg(PULL, "lamina", self._lamina)]
+        legs = [self.leg(PULL, "lamina", self._lamina), self.leg(PULLED, "lamina", self._lamina_run)]
         if "buildkit" in self.names:
-            legs.append(Leg(PULL, "docker", self._docker, dict(os.environ), lambda: self._memory))
+            for measure, way in ((PULL, self._docker), (PULLED, self._docker_run)):
+                legs.append(Leg(measure, "docker", way, dict(os.environ), lambda: self._memory))
         if "buildah" in self.names:
-            legs += [self.leg(PULL, "skopeo", self._skopeo), self.leg(PULL, "skopeo oci", self._to_directory)]
+            legs += [self.leg(PULL, "skopeo", self._skopeo), self.leg(PULLED, "skopeo", self._skopeo_run)]
+            legs.append(self.leg(PULL, "skopeo oci", self._to_directory))
         with ExitStack() as self._daemon:
             run_legs(f"pull of 1 GiB in {LAYERS} layers", legs, rounds, results, self.work / "log")
 
     def _lamina(self, number: int) -> list[str]:
-        self.lamina.environment["LAMINA_ROOT"] = str(self.work / f"lamina-{number}")
+        return self._pull_to(f"lamina-{number}")
+
+    def _lamina_run(self, number: int) -> list[str]:
+        return script(self._pull_to(f"lamina-run-{number}"), self.lamina_command("run", self.name("image"), "true"))
+
+    def _pull_to(self, place: str) -> list[str]:
+        self.lamina.environment["LAMINA_ROOT"] = str(self.work / place)
         return self.lamina_command("pull", "--progress", "plain", self.name("image"))
 
     def _docker(self, number: int) -> list[str]:
+        return self._docker_in(f"docker-{number}")
+
+    def _docker_run(self, number: int) -> list[str]:
+        pull = self._docker_in(f"docker-run-{number}")
+        return script(pull, [*pull[:3], "run", "--rm", "--network", "none", self.name("image"), "true"])
+
+    def _docker_in(self, name: str) -> list[str]:
         self._daemon.close()
-        place = self.work / f"docker-{number}"
+        place = self.work / name
         place.mkdir()
         daemon = self._daemon.enter_context(Dockerd(place))
         self._memory = DaemonMemory(daemon.pids())
@@ -194,6 +211,18 @@ class _Pull(_Travel):
 
     def _skopeo(self, number: int) -> list[str]:
         return _skopeo(f"docker://{self.name('image')}", self.kept(f"fetched-{number}"))
+
+    def _skopeo_run(self, number: int) -> list[str]:
+        """The container is Buildah's, with the settings of the other cases."""
+        store, image = f"run-{number}", f"localhost/{IMAGE}:latest"
+        buildah = ["buildah", "--root", f"{self.work / store}", "--runroot", f"{self.work / store}-run"]
+        buildah += ["--storage-driver", "overlay"]
+        how = ["--isolation", "oci", "--runtime", "runc", "--network", "host"]
+        return script(
+            _skopeo(f"docker://{self.name('image')}", self.kept(store)),
+            [*buildah, "from", "--pull-never", "--name", "bench-container", image],
+            [*buildah, "run", *how, "bench-container", "true"],
+        )
 
     def _to_directory(self, number: int) -> list[str]:
         return _skopeo(f"docker://{self.name('image')}", f"oci:{self.work}/oci-{number}:{IMAGE}")

@@ -18,14 +18,14 @@ def configure(parser: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Fetches an image and unpacks its layers; prints the digest of its manifest."""
+    """Fetches an image, whose layers are unpacked when they are needed; prints the digest of its manifest."""
     name = reference(arguments.image)
     with opened(arguments.progress, quiet=arguments.quiet) as reporter, workshop(store_root(arguments.root)) as shop:
         narrator = Narrator(reporter)
         with narrator.job(f"load metadata for {name}"):
-            image = shop.images.resolve(name, platform(arguments.platform), fresh=True)
-        _ = shop.rung  # entered before there are threads
+            image = shop.images.look(name, platform(arguments.platform))
         with narrator.job(f"pull {name}@{image.digest}") as vertex:
-            shop.images.ensure(image, narrator.progress(vertex))
+            shop.images.fetch(image, narrator.progress(vertex))
+            shop.images.keep(image, name)  # last, so that a name is never without its layers
     print(image.digest)
     return 0

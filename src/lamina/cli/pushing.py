@@ -20,6 +20,7 @@ from lamina.engine.job import chains_of
 from lamina.engine.narrator import Narrator
 from lamina.events import Reporter, Vertex
 from lamina.image.ocilayout import read_manifest
+from lamina.oci.attestation import is_attestation
 from lamina.oci.config import decode_config
 from lamina.oci.descriptor import Descriptor
 from lamina.oci.manifest import Index, Manifest
@@ -127,13 +128,15 @@ class _Push:
         return root.digest
 
     def _keep(self, manifests: Sequence[tuple[Descriptor, Manifest | Index]], tags: Sequence[Reference]) -> None:
-        """Note where the layers can be had from that were never unpacked here: from now on in this repository."""
+        """Note where the layers can be had from that are not here: from now on in this repository."""
         store = self._shop.store
         for descriptor, document in manifests:
-            if isinstance(document, Manifest):
+            if isinstance(document, Manifest) and not is_attestation(descriptor):
                 config = decode_config(store.blobs.read(document.config.digest))
-                if any(store.snapshots.get(chain) is None for chain in chains_of(config)):
-                    entry = ImageEntry(document.config.digest, descriptor.digest, document.layers)
+                stack = zip(chains_of(config), config.rootfs.diff_ids, strict=True)
+                if any(store.snapshots.get(one) is None and store.layer_blobs.any(each) is None for one, each in stack):
+                    origin = next(iter(tags), self._repository)
+                    entry = ImageEntry(document.config.digest, descriptor.digest, document.layers, origin)
                     self._shop.catalog.add(entry, [tag for tag in tags if tag.tag], time.time())
 
     def _moved(self) -> list[tuple[Descriptor, Moved]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,10 +16,10 @@ from lamina.image.compress import LayerCompressor
 from lamina.image.decompress import Decompressed, detect
 from lamina.image.dockerarchive import DockerArchive, is_docker_archive
 from lamina.image.ocilayout import Layout, NamedImage, is_layout, read_document, read_manifest
-from lamina.oci.config import History, ImageConfig, RootFS, RuntimeConfig, encode_config
+from lamina.oci.config import History, ImageConfig, RootFS, RuntimeConfig, decode_config, encode_config
 from lamina.oci.descriptor import Descriptor
 from lamina.oci.manifest import Index, Manifest, encode_manifest, select_platform
-from lamina.oci.mediatypes import OCI_CONFIG, OCI_MANIFEST
+from lamina.oci.mediatypes import OCI_CONFIG, OCI_MANIFEST, layer_compression
 from lamina.oci.platform import Platform
 from lamina.oci.reference import Reference, parse_reference
 from lamina.ports import BaseImage, ImageEntry, Limits
@@ -141,6 +142,10 @@ def _keep(
         manifest_raw = encode_manifest(manifest)
     digest = store.blobs.put(manifest_raw)
     shown = str(names[0]) if names else image_id
+    # Noted before they are unpacked, which then confirms them: what lamina did not make does not give back its tar.
+    with suppress(ValueError):  # what is wrong with an image is said when it is unpacked
+        for diff_id, layer in zip(decode_config(config_raw).rootfs.diff_ids, layers, strict=False):
+            store.layer_blobs.add(diff_id, layer_compression(layer.media_type), layer, checked=False)
     shop.images.ensure(BaseImage(shown, digest, config_raw, layers), lambda *_: None)
     shop.catalog.add(ImageEntry(image_id, digest, layers), names, time.time())
     return image_id

@@ -19,11 +19,12 @@ from lamina.cli import shared_entry
 from lamina.cli.shared_entry import Entry, address_name, connected, is_of, key_name
 from lamina.cli.shared_options import CacheFrom, CacheTo, open_place, starts_threads
 from lamina.cli.shared_send import Sender, Target, read_entries
-from lamina.cli.wire import KnownLayer, Workshop
+from lamina.cli.wire import Workshop
 from lamina.diagnostics import BuildFailure, Diagnostic
 from lamina.digest import ChainID, Digest
 from lamina.engine.job import chains_of
 from lamina.engine.narrator import Narrator
+from lamina.engine.pull import KnownLayer
 from lamina.engine.request import BuildResult, SharedUse
 from lamina.engine.world import Tools, World
 from lamina.events import Reporter
@@ -38,7 +39,7 @@ from lamina.report.words import size
 
 #: Documents that are asked for at once.
 _AT_ONCE = 8
-#: Layers that are fetched while those below them are unpacked.
+#: Layers that are fetched at once.
 _AHEAD = 3
 
 Progress = Callable[[str, int, int | None], None]
@@ -108,7 +109,7 @@ class SharedSteps:
         store = self._places[record.result][0].store
         if isinstance(store, RegistryCache):
             # An image that goes to a registry alone may need no more of the layer than this.
-            self._shop.elsewhere[record.diff_id] = KnownLayer(entry.layer, store.reference)
+            self._shop.elsewhere[record.diff_id] = KnownLayer(entry.layer, store.reference, entry.packed)
         return SharedStep(record, entry.layer)
 
     def ahead(self, steps: Sequence[SharedStep]) -> None:
@@ -130,8 +131,8 @@ class SharedSteps:
 
     def bring(self, step: SharedStep, progress: Progress) -> None:
         """See `ports.SharedCache`. Raises BuildFailure; the step is not found again then."""
-        record = step.record
-        assert record.result is not None
+        record, packed = step.record, self._shop.store.layer_blobs
+        assert record.result is not None and record.diff_id is not None
         source, entry = self._places[record.result]
         try:
             coming = self._coming.get(entry.layer.digest)
@@ -139,15 +140,22 @@ class SharedSteps:
                 self._listeners[entry.layer.digest] = progress
                 coming.result()
             self._download(source, entry, progress)  # nothing, if it has come
-            self._unpack(entry)
         except BuildFailure as failure:
-            self._lost.add(record.result)
-            self._sender.damaged(record.result)
+            self.lost(step)
             if failure.diagnostic.reference in ("registry-unreachable", "registry-timeout"):
                 self.failures.setdefault(source.store.title, failure)
             raise
+        compression = entry.packed or layer_compression(entry.layer.media_type)
+        packed.add(record.diff_id, compression, entry.layer, checked=False)
         self._bring_files(source, (entry,))
         self._sender.offer(record)  # for places that do not have it yet
+
+    def lost(self, step: SharedStep) -> None:
+        """See `ports.SharedCache`. Where the build may write, the entry is replaced."""
+        assert step.record.result is not None
+        with self._guard:
+            self._lost.add(step.record.result)
+        self._sender.damaged(step.record.result)
 
     def nearest(self, address: str) -> Sequence[CacheRecord]:
         """See `ports.SharedCache`."""
@@ -193,34 +201,18 @@ class SharedSteps:
 
     # --- layers ------------------------------------------------------------------------------------------------------
     def _download(self, source: Source, entry: Entry, progress: Progress) -> None:
-        """Have the layer's blob in the store, where a later push finds it."""
+        """Have the layer's blob in the store."""
         blobs, layer, done = self._shop.store.blobs, entry.layer, 0
-        if not blobs.has(layer.digest):
+        with self._shop.store.locks.hold(f"fetch-{layer.digest.partition(':')[2]}"):
+            if blobs.has(layer.digest):
+                return
             with source.store.fetch(layer) as chunks, blobs.writer(layer.digest, layer.size) as writer:
                 for chunk in chunks:
                     done += writer.write(chunk)
                     progress(layer.digest, done, layer.size)
                 writer.commit()
-            with self._guard:
-                self.fetched += layer.size
-
-    def _unpack(self, entry: Entry) -> None:
-        from lamina.image.diff import diff
-
-        record, store, layer = entry.record, self._shop.store, entry.layer
-        with store.blobs.open(layer.digest) as stream, store.snapshots.begin(record.parent) as work:
-            found = self._shop.unpacker.unpack(stream, layer_compression(layer.media_type), work)
-            if found != record.diff_id:
-                raise BuildFailure(
-                    "registry-wrong-digest",
-                    f"the shared cache has another layer for {record.text!r} than it says",
-                    cause=f"{layer.digest} unpacks to {found}, not to {record.diff_id}",
-                )
-            # A layer that gives back its diff ID is as good as one that was built here.
-            built = diff(work.upper, self._shop.rung.xattr).diff_id == found
-            store.snapshots.commit(work, record.parent, found, record.size, built=built)
-        # So that a later push or another cache takes the blob as it is.
-        store.layer_blobs.add(found, layer_compression(layer.media_type), layer)
+        with self._guard:
+            self.fetched += layer.size
 
     def _bring_files(self, source: Source, entries: Sequence[Entry]) -> None:
         """Keep the lists of files of steps, for explanations; it does not matter if that fails."""

@@ -29,7 +29,7 @@ def settled(
     """The caches of a build, None if it has none. What is not None replaces the defaults; `named` is what the project's
     `lamina.toml` names. Raises BuildFailure `usage-cache`, `usage-configuration`."""
     if cache_from is None or cache_to is None:
-        from lamina.cli.registries import user_caches
+        from lamina.cli.user_caches import user_caches
 
         mine = user_caches(environment)
         if cache_from is None:

@@ -34,7 +34,8 @@ _MAX_FILES = 256 << 20
 
 class Entry(Struct, frozen=True):
     """A step that somebody built: its record, the blob of its layer, and the blobs of the lists of files that its key
-    names, by the lists' tree digests. `writer` says who wrote it, `written` when (seconds since the epoch)."""
+    names, by the lists' tree digests. `writer` says who wrote it, `written` when (seconds since the epoch). `packed` is
+    that of `KnownLayer`."""
 
     format: int
     record: CacheRecord
@@ -42,6 +43,7 @@ class Entry(Struct, frozen=True):
     files: dict[Digest, Descriptor]
     writer: str
     written: float
+    packed: str = ""
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from lamina import __version__
 from lamina.cli.options import reference, seconds_of, suggestion
 from lamina.diagnostics import BuildFailure
-from lamina.oci.mediatypes import COMPRESSIONS
+from lamina.oci.mediatypes import COMPRESSIONS, LEVELS
 
 if TYPE_CHECKING:
     from lamina.registry.cachestore import CacheStore
@@ -103,6 +103,8 @@ def parse_to(text: str) -> CacheTo:
         raise _bad(f"--cache-to {text}: compression {compression!r} is not known", f"one of {', '.join(COMPRESSIONS)}")
     if level is not None and not (level.isascii() and level.isdigit()):
         raise _bad(f"--cache-to {text}: compression-level is not a number", None)
+    if level is not None and int(level) > LEVELS[compression]:
+        raise _bad(f"--cache-to {text}: compression-level of {compression} ends at {LEVELS[compression]}", None)
     return CacheTo(
         place,
         "min" if rest.get("mode") == "min" else "max",

@@ -61,6 +61,7 @@ class Sender:
         self._turns: dict[tuple[str, Digest], threading.Lock] = {}
         self._pool: ThreadPoolExecutor | None = None
         self._waiting: list[Future[None]] = []
+        self._puts: list[tuple[Target, Digest, Entry]] = []
         self._stopping = False
         #: What went wrong with a place, the first of each. Nothing more is asked of it.
         self.failures: dict[str, BuildFailure] = {}
@@ -109,6 +110,10 @@ class Sender:
             waiting = tuple(self._waiting)
         for future in waiting:
             future.result()
+        # One that read before we wrote may have written after we looked: so look once more, now that that is long ago.
+        if self._pool is not None and self._puts:
+            for future in [self._pool.submit(self._look_again, *put) for put in self._puts]:
+                future.result()
 
     def clear_away(self) -> dict[str, Pruned]:
         """Keep the limits of the places that have some, if nobody did for most of a day: what went, by title."""
@@ -149,17 +154,21 @@ class Sender:
     def _write(self, record: CacheRecord, targets: Sequence[Target]) -> None:
         plain = shared_entry.stripped(record)
         for target in targets:
-            title = target.store.title
-            if title in self.failures or self._stopping:
-                continue
-            try:
-                self._write_to(target, plain)
-            except _Stopped:
-                return
-            except BuildFailure as failure:
-                self._failed(title, failure)
-            except Exception as error:  # whatever it is, the build is none the worse for it
-                self._failed(title, failed(title, "be written", repr(error)))
+            self._guarded(target, partial(self._write_to, target, plain))
+
+    def _guarded(self, target: Target, action: Callable[[], None]) -> None:
+        """Do something with a place, unless it failed before or the user interrupted."""
+        title = target.store.title
+        if title in self.failures or self._stopping:
+            return
+        try:
+            action()
+        except _Stopped:
+            return
+        except BuildFailure as failure:
+            self._failed(title, failure)
+        except Exception as error:  # whatever it is, the build is none the worse for it
+            self._failed(title, failed(title, "be written", repr(error)))
 
     def _failed(self, title: str, failure: BuildFailure) -> None:
         """What concerns the step alone, such as that its layer was evicted meanwhile, costs that step its entry."""
@@ -204,6 +213,20 @@ class Sender:
 
     def _put(self, target: Target, key: Digest, entry: Entry) -> None:
         """Put an entry before those of its key. Another writer may do the same at this moment: so look once more."""
+        with self._guard:
+            self._puts.append((target, key, entry))
+        self._put_until_there(target, key, entry)
+
+    def _look_again(self, target: Target, key: Digest, entry: Entry) -> None:
+        """Put an entry once more that another writer has written over since."""
+
+        def look() -> None:
+            if self._found(target, key, entry.record) is None:
+                self._put_until_there(target, key, entry)
+
+        self._guarded(target, look)
+
+    def _put_until_there(self, target: Target, key: Digest, entry: Entry) -> None:
         for _ in range(_ATTEMPTS):
             others = [one for one in self._entries(target, key) if one.record.result != entry.record.result]
             self._write_document(target, key_name(key), (entry, *others[: _VARIANTS - 1]), layers=True)
@@ -244,7 +267,8 @@ class Sender:
                 files[part.files] = blob = Descriptor(shared_entry.FILES_TYPE, digest_of(data), len(data))
                 if not self._send(target, blob, partial(io.BytesIO, data)):
                     taken.append((blob, partial(io.BytesIO, data)))
-        return Entry(shared_entry.FORMAT, record, layer, files, to.writer, time.time()), taken
+        packed = shipper.packed(record.diff_id, layer)
+        return Entry(shared_entry.FORMAT, record, layer, files, to.writer, time.time(), packed), taken
 
     def _send(self, target: Target, blob: Descriptor, open_blob: Opener, *, again: bool = False) -> bool:
         """Have a blob there; False if it was."""

@@ -11,16 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from lamina import __version__
 from lamina.diagnostics import BuildFailure
 from lamina.digest import DiffID
-from lamina.engine.pull import Images
+from lamina.engine.pull import Images, KnownLayer
 from lamina.engine.world import Tools, World
 from lamina.keys.looks import Look
-from lamina.oci.descriptor import Descriptor
-from lamina.oci.reference import Reference
 from lamina.plan.steps import GitSource, HttpSource
 from lamina.ports import (
     ContextReader,
@@ -40,13 +36,6 @@ from lamina.store.store import Store
 if TYPE_CHECKING:
     from lamina.registry.session import Session
     from lamina.runtime.namespace import Rung
-
-
-class KnownLayer(Struct, frozen=True):
-    """A layer's blob as an image of the store describes it, and the name under which a registry has it."""
-
-    blob: Descriptor
-    reference: Reference
 
 
 class Workshop:
@@ -78,13 +67,22 @@ class Workshop:
     @cached_property
     def images(self) -> Images:
         return Images(
-            self.catalog,
-            self.store.blobs,
-            self.store.snapshots,
-            self.store.locks,
-            lambda: self.registry,
-            lambda: self.unpacker,
+            catalog=self.catalog,
+            blobs=self.store.blobs,
+            packed=self.store.layer_blobs,
+            snapshots=self.store.snapshots,
+            locks=self.store.locks,
+            registry=lambda: self.registry,
+            unpacker=lambda: self.unpacker,
+            elsewhere=self.known_layers,
+            made=self.store.records.is_result,
         )
+
+    def known_layers(self) -> dict[DiffID, KnownLayer]:
+        """Layers that registries have. Reads all images."""
+        from lamina.cli.knownlayers import known_layers  # here, because most commands have all that they need
+
+        return {**known_layers(self.store, self.catalog), **self.elsewhere}
 
     @cached_property
     def unpacker(self) -> LayerUnpacker:

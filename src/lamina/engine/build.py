@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from lamina.engine.identity import image_key
 from lamina.engine.inputs import reads
-from lamina.engine.job import Job, SharedLost, chain_of
+from lamina.engine.job import Job, LayerLost, chain_of
 from lamina.engine.request import BuildRequest, BuildResult
 from lamina.engine.resolve import job_of
 from lamina.engine.stage import StageWalk
@@ -24,8 +24,9 @@ from lamina.ports import ImageEntry
 if TYPE_CHECKING:
     from lamina.engine.sharing import Sharing
 
-#: So often a build begins anew because a layer could not be brought: the cache forgets what it could not bring.
-_ATTEMPTS = 3
+#: So often a build is begun because a layer is not to be had: what is not is forgotten. The last time the shared cache
+#: is left alone.
+_ATTEMPTS = 4
 
 
 def build(
@@ -52,18 +53,25 @@ def build(
         made = _made_before(job, started)
         if made is not None:
             return made
-    if world.shared is not None:
-        # Imported here: most builds have no shared cache.
-        from lamina.engine.sharing import Sharing
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            return _build(job, started, ended, _sharing(world) if left else None)
+        except LayerLost as lost:
+            failure = lost.failure
+        if left:
+            told = f"the build begins anew, for a cached layer is not to be had: {failure.diagnostic.message}"
+            narrator.warning(replace(failure.diagnostic, severity="warning", message=told))
+            job = Job(request, world, narrator, plan, job.images)
+    ended(())
+    raise failure
 
-        for _ in range(_ATTEMPTS):
-            try:
-                return _build(job, started, ended, Sharing(world.shared))
-            except SharedLost as lost:
-                told = f"the build begins anew, for the shared cache failed: {lost.failure.diagnostic.message}"
-                narrator.warning(replace(lost.failure.diagnostic, severity="warning", message=told))
-                job = Job(request, world, narrator, plan, job.images)
-    return _build(job, started, ended, None)
+
+def _sharing(world: World) -> Sharing | None:
+    if world.shared is None:
+        return None
+    from lamina.engine.sharing import Sharing  # here, because most builds have no shared cache
+
+    return Sharing(world.shared)
 
 
 def _build(
@@ -83,9 +91,9 @@ def _build(
         if not job.request.lazy and walks[job.plan.target].lacks_layers():
             if not unfinished:
                 world.start()
-            walks[job.plan.target].materialize()
+            walks[job.plan.target].materialize(unpacked=False)
         result = _finish(job, walks, started)
-    except SharedLost:
+    except LayerLost:
         raise  # this was not the end
     except BaseException:
         ended([walk.result() for walk in walks.values()])

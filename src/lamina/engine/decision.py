@@ -121,7 +121,10 @@ def candidates(job: Job, stage: Stage, step: Step, key: CacheKey | None = None) 
     A step that stands elsewhere in the stage now was moved by one that was put in: it is not what this one was.
     """
     project = job.request.project
-    found = known(job, stage, step)
+    found = list(known(job, stage, step))
+    same = job.world.index.find(key.digest) if key is not None else None
+    if same is not None and same not in found:
+        found.insert(0, same)  # on other files below, and perhaps long ago
     if not found and job.world.shared is not None:
         found = [replace(record, project=project) for record in job.world.shared.nearest(address(stage.label, step))]
     texts = job.texts(stage)
@@ -132,6 +135,16 @@ def candidates(job: Job, stage: Stage, step: Step, key: CacheKey | None = None) 
         for record in found
         if record.key.digest not in moved and (record.project == project or _has(record, key))
     )
+
+
+def copied_before(
+    job: Job, stage: Stage, step: Step, chain: ChainID | None, nearest: CacheRecord | None
+) -> CacheRecord | None:
+    """The record from whose layer a COPY takes files over, and in a build that observes their times: there the last one
+    on the same stack, because steps above were observed on that; else the nearest."""
+    if not job.request.observe or nearest is None:
+        return nearest
+    return next((record for record in candidates(job, stage, step) if record.parent == chain), nearest)
 
 
 def _has(record: CacheRecord, key: CacheKey | None) -> bool:

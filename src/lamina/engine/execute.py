@@ -83,12 +83,15 @@ def run(
         )
     job.check()  # a step that was killed because another failed has nothing of its own to say
     if status != 0:
+        from lamina.engine.hints import step_hint
+
+        output = tail.lines()
         raise BuildFailure(
             "step-failed",
             f"{step.text.partition(chr(10))[0]!r} did not succeed: {_status(status)}",
             span=step.span,
-            hint=_STATUS_HINTS.get(status),
-            excerpt=tail.lines(),
+            hint=step_hint(status, output),
+            excerpt=output,
         )
 
 
@@ -115,13 +118,6 @@ def workdir(op: WorkdirOp, tools: Tools, work: Workspace) -> None:
     """WORKDIR."""
     user = tools.layers.resolve_user(work.layers, op.user)
     tools.layers.make_directory(work, op.path, (user.uid, user.gid))
-
-
-_STATUS_HINTS = {
-    126: "the command was found but cannot be executed: check its mode and its #! line",
-    127: "the command was not found in the step's PATH",
-    137: "the process was killed: often the machine had no memory left",
-}
 
 
 def _status(status: int) -> str:

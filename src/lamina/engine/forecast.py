@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lamina.digest import ChainID, Digest, chain_id
-from lamina.engine.decision import Keyed, address, candidates, decide, keyed, known, look_up
+from lamina.engine.decision import Keyed, address, candidates, copied_before, decide, keyed, known, look_up
 from lamina.engine.foreseen import Copying, foreseen
 from lamina.engine.inputs import Read, reads
 from lamina.engine.job import Below, Job, chain_of
@@ -154,7 +154,10 @@ class _Foresight:
         if record is not None and record.diff_id is not None:
             self._below += (Below(record.diff_id, record if isinstance(step.op, CopyOp) else None),)
         elif isinstance(decision, Miss) and isinstance(step.op, CopyOp) and self._wanted is not None:
-            self._below += (Copying(self._wanted, decision.nearest),)
+            before = decision.nearest
+            if self.certain:  # on a stack that is yet to come there is no earlier one
+                before = copied_before(self._job, self.stage, step, self.chain, before)
+            self._below += (Copying(self._wanted, before),)
         elif record is None:
             self._below = None
 

@@ -25,12 +25,19 @@ class Canceled(Exception):
     """Another stage failed first, or the user interrupted: unwinds a walk without a message of its own."""
 
 
-class SharedLost(Exception):
-    """A layer that the shared cache promised could not be brought: the build begins anew without it."""
+class LayerLost(Exception):
+    """A layer that a cached step promised, here or in the shared cache, is not to be had: the build begins anew without
+    it."""
 
     def __init__(self, failure: BuildFailure) -> None:
         super().__init__(str(failure))
         self.failure = failure
+
+
+def is_of_content(failure: BuildFailure) -> bool:
+    """Whether a layer could not be unpacked for what its blob is, rather than for want of room."""
+    reference = failure.diagnostic.reference
+    return reference.startswith(("image-", "store-blob-")) and reference != "image-unpack-failed"
 
 
 class Below(Struct, frozen=True):
@@ -95,10 +102,11 @@ class Job:
             found = self._texts[stage.index] = frozenset(step.text for step in stage.steps)
         return found
 
-    def fetch(self, image: BaseImage, name: str, span: Span | None) -> ChainID | None:
-        """Have an image's layers in the store; returns the top of its stack."""
+    def fetch(self, image: BaseImage, name: str, span: Span | None, *, unpacked: bool = True) -> None:
+        """Have an image's layers in the store, as directories if they are to be `unpacked`."""
         with self._fetching, self.narrator.job(name, span) as vertex:
-            return self.world.images.ensure(image, self.narrator.progress(vertex))
+            bring = self.world.images.ensure if unpacked else self.world.images.fetch
+            bring(image, self.narrator.progress(vertex))
 
     def fetched(self, source: HttpSource | GitSource, span: Span) -> Fetched:
         """What ADD names by URL; asked for once a build, so that all its steps see the same."""

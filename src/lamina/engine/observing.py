@@ -80,7 +80,7 @@ def by_observation(
         if look is not None:
             broken = broken or Broken(look)
             continue
-        snapshot = world.snapshots.adopt(chain, record.diff_id)
+        snapshot = world.images.layer(chain, record.diff_id, repr(record.text))
         if snapshot is not None:
             moved = replace(record, key=wanted.key, content_key=wanted.content_key, parent=chain, stack=stack)
             moved = replace(moved, result=snapshot.chain_id)

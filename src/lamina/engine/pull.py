@@ -1,67 +1,101 @@
-"""Images from the store or a registry: names resolved to digests, layers fetched side by side and unpacked in order."""
+"""Images from the store or a registry: names resolved to digests, layers fetched side by side, and unpacked in order
+when somebody needs their files.
+
+A layer is in the store as a directory, or as a blob that nobody has needed the files of yet (docs/adr/0018).
+"""
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from lamina.diagnostics import BuildFailure
-from lamina.digest import ChainID, DiffID, Digest, chain_id
-from lamina.engine.job import chains_of
-from lamina.oci.config import ImageConfig, decode_config
+from lamina.digest import ChainID, DiffID, Digest, chain_id, digest_of
+from lamina.engine.job import chains_of, is_of_content
+from lamina.oci.config import decode_config
 from lamina.oci.descriptor import Descriptor
 from lamina.oci.manifest import Index, Manifest, select_platform
 from lamina.oci.mediatypes import layer_compression
 from lamina.oci.platform import Platform
 from lamina.oci.reference import Reference
-from lamina.ports import BaseImage, BlobStore, Catalog, ImageEntry, LayerUnpacker, Locks, Registry, Snapshotter
+from lamina.ports import (
+    BaseImage,
+    BlobStore,
+    Catalog,
+    ImageEntry,
+    LayerUnpacker,
+    Locks,
+    PackedLayers,
+    Registry,
+    Snapshot,
+    Snapshotter,
+)
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 _DOWNLOADS = 3
 #: Bytes of a configuration, which is held in memory; real ones have some ten thousand.
 _MAX_CONFIG = 8 << 20
+_CHUNK = 1 << 20
 
 Progress = Callable[[str, int, int | None], None]
 
 
+class KnownLayer(Struct, frozen=True):
+    """A layer's blob, and the name under which a registry has it. `packed` says how lamina compressed it (`gzip`,
+    `zstd-9`, …), and is empty where that is not known."""
+
+    blob: Descriptor
+    reference: Reference
+    packed: str = ""
+
+
+class _Source(Struct, frozen=True):
+    """One layer of an image that is not unpacked: its blob, and from where to fetch it if it is not in the store."""
+
+    parent: ChainID | None
+    diff_id: DiffID
+    blob: Descriptor
+    reference: Reference | None
+
+
 class Images(Struct, frozen=True):
     """Implements `ports.ImageSource` over the store's catalog and a registry. `registry` and `unpacker` are called only
-    when something must be fetched."""
+    when something must be fetched or unpacked, `elsewhere` (layers that registries have) when an image does not tell
+    where its own are. `made` says whether a cached step made a layer."""
 
     catalog: Catalog
     blobs: BlobStore
+    packed: PackedLayers
     snapshots: Snapshotter
     locks: Locks
     registry: Callable[[], Registry]
     unpacker: Callable[[], LayerUnpacker]
+    elsewhere: Callable[[], Mapping[DiffID, KnownLayer]]
+    made: Callable[[ChainID], bool]
 
     def resolve(self, reference: Reference, platform: Platform, *, fresh: bool) -> BaseImage:
         """See `ports.ImageSource`. Raises BuildFailure `registry-…`, `image-no-platform`."""
         entry = None if fresh else self.catalog.find(reference, platform)
         if entry is None:
-            entry = self._ask(reference, platform)
+            image = self.look(reference, platform)
+            self.keep(image, reference)
+            return image
         raw = self._read(entry.image_id)
-        return BaseImage(str(reference), entry.manifest or entry.image_id, raw, entry.layers, reference)
+        origin = entry.origin or reference
+        return BaseImage(str(reference), entry.manifest or entry.image_id, raw, entry.layers, origin)
 
-    def ensure(self, image: BaseImage, progress: Progress) -> ChainID | None:
-        """See `ports.ImageSource`. Raises BuildFailure `registry-…`, `image-…`, `store-…`."""
-        config = decode_config(image.config_raw)
-        chains = chains_of(config)
-        missing = [index for index, chain in enumerate(chains) if self.snapshots.get(chain) is None]
-        if missing:
-            if len(image.layers) != len(chains):
-                raise BuildFailure(
-                    "image-layers-gone",
-                    f"the layers of {image.name} are not in the store",
-                    hint="pull or import the image again",
-                )
-            with self.locks.hold(f"unpack-{chains[-1].partition(':')[2]}"):
-                self._fetch(image, config, chains, missing[0], progress)
-        return chains[-1] if chains else None
+    def look(self, reference: Reference, platform: Platform) -> BaseImage:
+        """The image that a registry has under a name now. The store has nothing under that name for it until `keep`.
 
-    def _ask(self, reference: Reference, platform: Platform) -> ImageEntry:
+        Raises BuildFailure `registry-…`, `image-…`.
+        """
         registry = self.registry()
         found, raw = registry.manifest(reference, reference.digest or registry.resolve(reference).digest)
         if isinstance(found, Index):
@@ -78,10 +112,56 @@ class Images(Struct, frozen=True):
             raise BuildFailure("image-nested-index", f"{reference} names an index inside an index")
         config_raw = self._small(registry, reference, found.config)
         _check(reference, found, config_raw)
-        entry = ImageEntry(self.blobs.put(config_raw), self.blobs.put(raw), found.layers)
-        self.catalog.add(entry, (reference,), time.time())
-        return entry
+        self.blobs.put(config_raw)
+        return BaseImage(str(reference), self.blobs.put(raw), config_raw, found.layers, reference)
 
+    def keep(self, image: BaseImage, name: Reference) -> None:
+        """Give an image that came from a registry its name."""
+        entry = ImageEntry(digest_of(image.config_raw), image.digest, image.layers, image.reference)
+        self.catalog.add(entry, (name,), time.time())
+
+    def fetch(self, image: BaseImage, progress: Progress) -> None:
+        """See `ports.ImageSource`. Raises BuildFailure `registry-…`, `image-layers-gone`, `store-…`."""
+        with self._coming(self._missing(image), progress) as coming:
+            for _, download in coming:
+                download()
+
+    def ensure(self, image: BaseImage, progress: Progress) -> ChainID | None:
+        """See `ports.ImageSource`. Raises BuildFailure `registry-…`, `image-…`, `store-…`."""
+        chains = chains_of(decode_config(image.config_raw))
+        with self._coming(self._missing(image), progress) as coming:
+            for source, download in coming:
+                download()
+                try:
+                    self._unpack(source, image.name, made=self.made(chain_id(source.parent, source.diff_id)))
+                except BuildFailure as failure:
+                    self._once_more(image, source, failure, progress)
+        return chains[-1] if chains else None
+
+    def layer(self, parent: ChainID | None, diff_id: DiffID, name: str) -> Snapshot | None:
+        """See `ports.ImageSource`. Raises BuildFailure `image-…`, `store-…`."""
+        found = self.snapshots.adopt(parent, diff_id)
+        if found is not None:
+            return found
+        blob = self.packed.any(diff_id)
+        return self._unpack(_Source(parent, diff_id, blob, None), name, made=True) if blob is not None else None
+
+    def download(self, blob: Descriptor, reference: Reference, progress: Progress) -> None:
+        """Have a layer's blob in the store. Raises BuildFailure `registry-…`, `store-…`."""
+        with self.locks.hold(f"fetch-{blob.digest.partition(':')[2]}"):
+            if self.blobs.has(blob.digest):
+                return
+            done = 0
+            with (
+                self.registry().blob(reference, blob) as chunks,
+                self.blobs.writer(blob.digest, blob.size, verified=True) as writer,
+            ):
+                for chunk in chunks:
+                    done += writer.write(chunk)
+                    progress(blob.digest, done, blob.size)
+                writer.commit()
+
+    # --- metadata ----------------------------------------------------------------------------------------------------
     def _small(self, registry: Registry, reference: Reference, wanted: Descriptor) -> bytes:
         if self.blobs.has(wanted.digest):
             return self._read(wanted.digest)
@@ -94,51 +174,113 @@ class Images(Struct, frozen=True):
         with self.blobs.open(digest) as stream:
             return stream.read()
 
-    # --- layers ----------------------------------------------------------------------------------------------------
-    def _fetch(
-        self, image: BaseImage, config: ImageConfig, chains: list[ChainID], first: int, progress: Progress
-    ) -> None:
-        from concurrent.futures import Future, ThreadPoolExecutor
-
-        with ExitStack() as stack:
-            pool = stack.enter_context(ThreadPoolExecutor(_DOWNLOADS, "fetch"))
-            stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-            waiting: list[Future[None]] = [
-                pool.submit(self._download, image, layer, progress) for layer in image.layers[first:]
-            ]
-            for index, download in enumerate(waiting, first):
-                download.result()
-                parent = chains[index - 1] if index else None
-                self.unpack(image.layers[index], parent, config.rootfs.diff_ids[index], image.name)
-
-    def _download(self, image: BaseImage, layer: Descriptor, progress: Progress) -> None:
-        if self.blobs.has(layer.digest):
-            return
-        if image.reference is None:
-            raise BuildFailure("image-layers-gone", f"layer {layer.digest} of {image.name} is not in the store")
-        done = 0
-        with (
-            self.registry().blob(image.reference, layer) as chunks,
-            self.blobs.writer(layer.digest, layer.size, verified=True) as writer,
-        ):
-            for chunk in chunks:
-                done += writer.write(chunk)
-                progress(layer.digest, done, layer.size)
-            writer.commit()
-
-    def unpack(self, layer: Descriptor, parent: ChainID | None, expected: DiffID, name: str) -> None:
-        """Unpack a blob of the store above `parent`, unless that was done. Raises BuildFailure `image-…`."""
-        if self.snapshots.get(chain_id(parent, expected)) is not None:
-            return
-        with self.blobs.open(layer.digest) as stream, self.snapshots.begin(parent) as work:
-            actual = self.unpacker().unpack(stream, layer_compression(layer.media_type), work)
-            if actual != expected:
+    # --- layers ------------------------------------------------------------------------------------------------------
+    def _missing(self, image: BaseImage) -> list[_Source]:
+        """The layers of an image that are not unpacked, lowest first. Raises BuildFailure `image-layers-gone`."""
+        diff_ids = decode_config(image.config_raw).rootfs.diff_ids
+        own = image.layers if len(image.layers) == len(diff_ids) else (None,) * len(diff_ids)
+        known: Mapping[DiffID, KnownLayer] | None = None
+        found: list[_Source] = []
+        parent: ChainID | None = None
+        for diff_id, layer in zip(diff_ids, own, strict=True):
+            below, parent = parent, chain_id(parent, diff_id)
+            if self.snapshots.get(parent) is not None:
+                continue
+            here = layer if layer is not None and self.blobs.has(layer.digest) else self.packed.any(diff_id)
+            if here is not None:
+                found.append(_Source(below, diff_id, here, None))
+                continue
+            if layer is not None and image.reference is not None:
+                found.append(_Source(below, diff_id, layer, image.reference))
+                continue
+            known = self.elsewhere() if known is None else known
+            if diff_id not in known:
                 raise BuildFailure(
-                    "image-wrong-diff-id",
-                    f"a layer of {name} is not what its configuration says",
-                    cause=f"{layer.digest} unpacks to {actual}, not to {expected}",
+                    "image-layers-gone",
+                    f"the layers of {image.name} are not in the store",
+                    cause=f"nobody is known to have {diff_id}",
+                    hint="pull, import or build the image again",
                 )
-            self.snapshots.commit(work, parent, actual, None, built=False)
+            found.append(_Source(below, diff_id, known[diff_id].blob, known[diff_id].reference))
+        return found
+
+    @contextmanager
+    def _coming(
+        self, sources: list[_Source], progress: Progress
+    ) -> Iterator[list[tuple[_Source, Callable[[], object]]]]:
+        """Layers, each with what waits until its blob is here: they are fetched side by side for the length of the
+        block."""
+        away = {source.blob.digest: source for source in sources if source.reference is not None}
+        with ExitStack() as stack:
+            waiting: dict[Digest, Future[None]] = {}
+            if away:
+                from concurrent.futures import ThreadPoolExecutor
+
+                pool = stack.enter_context(ThreadPoolExecutor(_DOWNLOADS, "fetch"))
+                stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+                for digest, source in away.items():
+                    assert source.reference is not None
+                    waiting[digest] = pool.submit(self.download, source.blob, source.reference, progress)
+            none = nullcontext().__enter__
+            yield [(one, waiting[one.blob.digest].result if one.reference else none) for one in sources]
+
+    def _unpack(self, source: _Source, name: str, *, made: bool) -> Snapshot:
+        """Unpack a blob of the store above its parent, unless that was done. Only a layer that lamina `made` is looked
+        at whether it gives back its diff ID. Raises BuildFailure `image-…`, `store-…`."""
+        chain, blob = chain_id(source.parent, source.diff_id), source.blob
+        with self.locks.hold(f"unpack-{chain.partition(':')[2]}"):
+            there = self.snapshots.get(chain)
+            if there is not None:
+                return there
+            unpacker = self.unpacker()
+            try:
+                with self.blobs.open(blob.digest) as stream, self.snapshots.begin(source.parent) as work:
+                    actual = unpacker.unpack(stream, layer_compression(blob.media_type), work)
+                    if actual != source.diff_id:
+                        raise BuildFailure(
+                            "image-wrong-diff-id",
+                            f"a layer of {name} is not what its configuration says",
+                            cause=f"{blob.digest} unpacks to {actual}, not to {source.diff_id}",
+                        )
+                    built = made and unpacker.gives_back(work, actual)
+                    snapshot = self.snapshots.commit(work, source.parent, actual, None, built=built)
+            except BuildFailure as failure:
+                if is_of_content(failure):
+                    self._blame(source, name, failure)
+                raise
+        self.packed.confirm(source.diff_id, blob.digest)
+        return snapshot
+
+    def _blame(self, source: _Source, name: str, failure: BuildFailure) -> None:
+        """Forget a blob that cannot be unpacked to what it should be. Raises BuildFailure `store-blob-damaged` if its
+        bytes are not those that came."""
+        self.packed.forget(source.diff_id, source.blob.digest)
+        if self.blobs.has(source.blob.digest):
+            found = hashlib.sha256()
+            with self.blobs.open(source.blob.digest) as stream:
+                while piece := stream.read(_CHUNK):
+                    found.update(piece)
+            if source.blob.digest != f"sha256:{found.hexdigest()}":
+                self.blobs.delete(source.blob.digest)
+                raise BuildFailure(
+                    "store-blob-damaged",
+                    f"a layer of {name} was damaged in the store",
+                    cause=f"{source.blob.digest} now has the digest sha256:{found.hexdigest()}",
+                    hint="it was deleted: pull or build the image again",
+                ) from failure
+
+    def _once_more(self, image: BaseImage, source: _Source, failure: BuildFailure, progress: Progress) -> None:
+        """Unpack a layer whose blob was damaged here from another blob, or fetch it again. Raises `failure` if there is
+        none."""
+        if failure.diagnostic.reference != "store-blob-damaged":
+            raise failure
+        try:
+            again = next(one for one in self._missing(image) if one.parent == source.parent)
+            if again.reference is not None:
+                self.download(again.blob, again.reference, progress)
+        except BuildFailure:
+            raise failure from None
+        self._unpack(again, image.name, made=self.made(chain_id(again.parent, again.diff_id)))
 
 
 def _check(reference: Reference, manifest: Manifest, config_raw: bytes) -> None:

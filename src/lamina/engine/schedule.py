@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from queue import SimpleQueue
+from threading import Thread
 
 from lamina.engine.job import Canceled, Job
 from lamina.engine.stage import StageWalk
@@ -16,20 +17,39 @@ def run_stages(walks: Sequence[StageWalk], job: Job, tools: Tools) -> None:
     The first failure (or the user's interrupt) cancels the rest, kills running steps, and is raised after all threads
     have ended.
     """
-    with ThreadPoolExecutor(max_workers=len(walks), thread_name_prefix="stage") as pool:
-        running = [pool.submit(walk.go, tools) for walk in walks]
+    # Not by `concurrent.futures`, whose import takes longer than many a step.
+    ended: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    def finish(walk: StageWalk) -> None:
         try:
-            wait(running, return_when=FIRST_EXCEPTION)
-            _raise_first(running)
-        except BaseException:
-            job.cancel()
-            for walk in walks:
-                walk.finished.set()
-            tools.runner.stop()
-            raise
+            walk.go(tools)
+        except BaseException as error:
+            ended.put(error)
+        else:
+            ended.put(None)
+
+    threads = [Thread(target=finish, args=(walk,), name=f"stage_{number}") for number, walk in enumerate(walks)]
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in threads:
+            _raise_first(ended)
+    except BaseException:
+        job.cancel()
+        for walk in walks:
+            walk.finished.set()
+        tools.runner.stop()
+        raise
+    finally:
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
 
 
-def _raise_first(running: Sequence[Future[bool]]) -> None:
-    errors = [error for future in running if future.done() and (error := future.exception()) is not None]
-    for error in sorted(errors, key=lambda error: isinstance(error, Canceled)):
+def _raise_first(ended: SimpleQueue[BaseException | None]) -> None:
+    """Wait for one walk to end. Raises what it ended with, or, if that was only told to stop, what another did."""
+    error = ended.get()
+    while isinstance(error, Canceled) and not ended.empty():
+        error = ended.get() or error
+    if error is not None:
         raise error

@@ -1,7 +1,7 @@
 """The shared cache as a build asks it: few requests, nothing fetched before somebody needs the files.
 
 A step that another machine built is known by its record alone at first: its chain ID is all that keys need. Its layer
-is brought into the store when a later step must run on it, or an output needs it.
+is brought into the store, as a blob, when a later step must run on it, or the image gets a name here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from lamina.diagnostics import BuildFailure
 from lamina.digest import ChainID, Digest
 from lamina.engine.decision import Keyed
-from lamina.engine.job import Job, SharedLost
+from lamina.engine.job import Job, LayerLost
 from lamina.keys.decide import Hit, How
 from lamina.keys.outcome import StepResult
 from lamina.ports import SharedCache, SharedStep
@@ -27,6 +27,7 @@ class Sharing:
         self.cache = cache
         self._known: dict[Digest, SharedStep | None] = {}
         self._lazy: dict[ChainID, SharedStep] = {}
+        self._brought: dict[ChainID, SharedStep] = {}
         self._guard = threading.Lock()
 
     def look_up(self, wanted: Keyed, chain: ChainID | None, ahead: Callable[[], Sequence[Digest]]) -> Hit | None:
@@ -58,7 +59,7 @@ class Sharing:
             )
 
     def bring(self, chain: ChainID, job: Job) -> None:
-        """Have the layer of a chain in the store, if it is in the shared cache. Raises SharedLost."""
+        """Have the blob of a chain's layer in the store, if it is in the shared cache. Raises LayerLost."""
         with self._guard:
             step = self._lazy.pop(chain, None)
             if step is None or job.world.snapshots.get(chain) is not None:
@@ -67,5 +68,13 @@ class Sharing:
                 with job.narrator.job(f"[internal] fetch from the shared cache: {step.record.text}") as vertex:
                     self.cache.bring(step, job.narrator.progress(vertex))
             except BuildFailure as failure:
-                raise SharedLost(failure) from failure
+                raise LayerLost(failure) from failure
+            self._brought[chain] = step
             job.world.index.add(replace(step.record, project=job.request.project))
+
+    def lost(self, chain: ChainID) -> None:
+        """The layer of a chain is not what it should be: if it was brought, it is not to be brought again."""
+        with self._guard:
+            step = self._brought.get(chain)
+            if step is not None:
+                self.cache.lost(step)

@@ -16,8 +16,8 @@ from msgspec.structs import replace
 from lamina.diagnostics import BuildFailure
 from lamina.digest import ChainID, Digest
 from lamina.engine.assemble import assemble
-from lamina.engine.decision import Keyed, address, decide, keyed, known, look_up
-from lamina.engine.job import Below, Job, chain_of
+from lamina.engine.decision import Keyed, address, copied_before, decide, keyed, known, look_up
+from lamina.engine.job import Below, Job, LayerLost, chain_of, is_of_content
 from lamina.engine.reading import Outside, Reading
 from lamina.engine.request import NotCached
 from lamina.engine.world import Tools
@@ -118,22 +118,44 @@ class StageWalk:
         stages = (origin for origin in origins(step.op) if isinstance(origin, StageRef))
         return all(self._finished(self.walks[stage.index], wait=wait) for stage in stages)
 
-    def materialize(self) -> None:
-        """Have the layers of the stack so far in the store: they may be known by their digests alone."""
-        chains = [step.record.result for step in self.results if step.record and step.record.result]
+    def materialize(self, *, unpacked: bool = True) -> None:
+        """Have the layers of the stack so far in the store: they may be known by their digests alone, or be blobs that
+        are to be unpacked, if asked. Raises BuildFailure, LayerLost."""
+        records = [step.record for step in self.results if step.record and step.record.result]
         if self.sharing is not None:
-            self.sharing.ahead(chains, self.job)
+            self.sharing.ahead([record.result for record in records if record.result], self.job)
         match self.stage.base:
             case StageRef(index=index):
-                self.walks[index].materialize()
+                self.walks[index].materialize(unpacked=unpacked)
             case ImageRef() as image if self._lacks(image):
+                base = self.job.images[image]
+                if any(not self.job.world.blobs.has(layer.digest) for layer in base.layers):
+                    self._base = "fetched"
                 total = sum(not isinstance(step.op, MetaOp) for step in self.stage.steps) + 1
                 name = f"{self._prefix(f'1/{total}')} FROM {self.stage.base_text}"
-                self.job.fetch(self.job.images[image], name, self.stage.span)
-                self._base = "fetched"
-        if self.sharing is not None:
-            for chain in chains:
-                self.sharing.bring(chain, self.job)
+                self.job.fetch(base, name, self.stage.span, unpacked=unpacked)
+        for record in records:
+            if self.sharing is not None and record.result is not None:
+                self.sharing.bring(record.result, self.job)
+            if unpacked:
+                self._unpack(record)
+
+    def _unpack(self, record: CacheRecord) -> None:
+        """Have a cached step's layer as a directory; all below it is there."""
+        world, result, diff_id = self.job.world, record.result, record.diff_id
+        if result is None or diff_id is None or world.snapshots.get(result) is not None:
+            return
+        with self.job.narrator.job(f"[internal] unpack {record.text}"):
+            try:
+                found = world.images.layer(record.parent, diff_id, repr(record.text))
+            except BuildFailure as failure:
+                if not is_of_content(failure):
+                    raise
+                if self.sharing is not None:
+                    self.sharing.lost(result)
+                raise LayerLost(failure) from failure
+        if found is None:
+            raise LayerLost(BuildFailure("store-snapshot-missing", f"the layer of {record.text!r} is gone"))
 
     def lacks_layers(self) -> bool:
         """Whether layers of this stage are in the shared cache alone."""
@@ -174,7 +196,7 @@ class StageWalk:
             started, began = time.monotonic(), time.time()
             try:
                 with self.job.narrator.job(self._name(step), step.span) as vertex:
-                    record, kept = self._carry_out(step, wanted, self._earlier(decision), tools, vertex)
+                    record, kept = self._carry_out(step, wanted, self._earlier(step, decision), tools, vertex)
             except BaseException as error:
                 outcome: Outcome = "failed" if isinstance(error, BuildFailure) else "canceled"
                 self._give_up(step, wanted, decision, outcome, time.monotonic() - started, began)
@@ -201,9 +223,13 @@ class StageWalk:
         told = (replace(cause, look=found.look) if cause.kind == "parent" else cause for cause in miss.causes)
         return replace(miss, causes=tuple(told))
 
-    def _earlier(self, decision: Miss) -> CacheRecord | None:
+    def _earlier(self, step: Step, decision: Miss) -> CacheRecord | None:
         """What the step's outcome is compared and shared with; a step that is to run anew has nothing."""
-        return None if self.job.forced(self.stage.label) else decision.nearest
+        if self.job.forced(self.stage.label):
+            return None
+        if not isinstance(step.op, CopyOp):
+            return decision.nearest
+        return copied_before(self.job, self.stage, step, self.chain, decision.nearest)
 
     def _give_up(
         self,

@@ -15,7 +15,7 @@ from lamina.diagnostics import BuildFailure
 from lamina.digest import ChainID, Digest
 from lamina.engine import execute
 from lamina.engine.decision import Keyed
-from lamina.engine.job import Below, Job
+from lamina.engine.job import Below, Job, is_of_content
 from lamina.engine.observing import Seen, observable, observed, stack_of
 from lamina.engine.reading import Outside
 from lamina.engine.reuse import earlier_layer
@@ -84,7 +84,7 @@ class Undertaking(Struct, frozen=True):
             self.job.check()
             diff = tools.layers.diff(work.upper, self.job.request.times)
             kept = self._same_as_before(diff)
-            snapshot = kept or world.snapshots.commit(work, self.parent, diff.diff_id, diff.size)
+            snapshot = kept or world.snapshots.commit(work, self.parent, diff.diff_id, diff.size, disk=diff.disk)
         self._keep_facts(outside)
         record = CacheRecord(
             key=self.wanted.key,
@@ -130,7 +130,12 @@ class Undertaking(Struct, frozen=True):
             return None
         if self.job.request.times is not None and before.diff_id != diff.diff_id:
             return None  # a store that has no earlier layer would give another image
-        return self.job.world.snapshots.adopt(self.parent, before.diff_id)
+        try:
+            return self.job.world.images.layer(self.parent, before.diff_id, repr(before.text))
+        except BuildFailure as failure:
+            if not is_of_content(failure):
+                raise
+            return None  # what a blob said that it was; there is a layer now
 
     def _keeps_times(self) -> bool:
         """Whether files that an observed copy takes over keep the times of its earlier layer. In a reproducible build

@@ -9,7 +9,7 @@ from lamina.oci.config import decode_config
 from lamina.oci.manifest import Manifest, decode_manifest
 from lamina.oci.mediatypes import layer_compression
 from lamina.oci.platform import Platform
-from lamina.oci.reference import Reference
+from lamina.oci.reference import Reference, parse_reference
 from lamina.ports import ImageEntry
 from lamina.store.blobs import Blobs
 from lamina.store.images import Image, Images
@@ -31,12 +31,14 @@ class StoreCatalog:
 
     def entry(self, image: Image) -> ImageEntry | None:
         """An image of the store with its layers' descriptors, where it has a manifest."""
+        origin = parse_reference(image.origin) if image.origin is not None else None
         if image.manifest is None:
-            return ImageEntry(image.id)
+            return ImageEntry(image.id, origin=origin)
         if not self._blobs.has(image.manifest):
             return None
         manifest = decode_manifest(self._blobs.read(image.manifest))
-        return ImageEntry(image.id, image.manifest, manifest.layers if isinstance(manifest, Manifest) else ())
+        layers = manifest.layers if isinstance(manifest, Manifest) else ()
+        return ImageEntry(image.id, image.manifest, layers, origin)
 
     def note(self, key: Digest, image_id: Digest) -> None:
         """See `ports.Catalog`. A build that made nothing new writes nothing."""
@@ -53,17 +55,19 @@ class StoreCatalog:
         """See `ports.Catalog`: keep the image and point the references at it.
 
         Its compressed layers are noted as well: an unpacked layer that others made does not give back their tar, so
-        what an image came with is what it is exported with.
+        what an image came with is what it is exported with. That they are what the configuration says is not certain
+        before they are unpacked.
         """
         config = decode_config(self._blobs.read(entry.image_id))
         for diff_id, layer in zip(config.rootfs.diff_ids, entry.layers, strict=False):
-            self._layer_blobs.add(diff_id, layer_compression(layer.media_type), layer)
+            self._layer_blobs.add(diff_id, layer_compression(layer.media_type), layer, checked=False)
         self._images.add(
             Image(
                 id=entry.image_id,
                 platform=str(config.platform),
                 created=created,
                 manifest=entry.manifest,
+                origin=str(entry.origin) if entry.origin is not None else None,
                 names=tuple(str(reference) for reference in references),
             )
         )

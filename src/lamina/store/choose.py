@@ -11,10 +11,11 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Literal
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from lamina.digest import ChainID, Digest
 from lamina.keys.record import CacheRecord
@@ -60,6 +61,15 @@ class _Node(Struct):
     used: float = 0.0
 
 
+def _packed(entries: list[Entry], by_chain: Mapping[ChainID, Row], weights: Weights) -> Iterator[Row]:
+    """Rows for layers of steps that are blobs alone, for nobody has unpacked them."""
+    results = {record.result: record for _, _, record in entries}
+    for chain, record in results.items():
+        diff_id = record.diff_id
+        if chain is not None and chain not in by_chain and diff_id is not None and diff_id in weights.blobs:
+            yield Row(chain, record.parent, diff_id, 0, record.size, 0, 0.0, "", 0, 0)
+
+
 class Forest:
     """The layers that records lead to, and what may go of them. `dropped` and `layers` grow with each `drop`."""
 
@@ -75,7 +85,7 @@ class Forest:
         order: Order = "value",
     ) -> None:
         """`keep` are chains that stay with all below them, `may_go` says which records may be given up."""
-        #: Row numbers of the records that go, and numbers of the layers that go with them.
+        #: Row numbers of the records that go, and numbers of the layers that go with them: below 0 for blobs alone.
         self.dropped: list[int] = []
         self.layers: set[int] = set()
         self._weights = weights
@@ -84,6 +94,8 @@ class Forest:
         self._uses: Counter[int | str] = Counter()
         self._facts: Counter[Digest] = Counter(weights.held)
         by_chain = {row.chain: row for row in rows}
+        for number, row in enumerate(_packed(entries, by_chain, weights), 1):
+            by_chain[row.chain] = replace(row, layer=-number)
         for chain in keep:
             self._grow(chain, by_chain, locked=True)
         for entry in entries:

@@ -203,19 +203,21 @@ def _check_facts(store: Store) -> Iterator[Problem]:
 def _check_images(store: Store, rows: list[Row]) -> Iterator[Problem]:
     layers = {row.chain for row in rows if store.layout.layer(row.layer).is_dir()}
     images = store.images.list()
-    # Bases that were never unpacked, because all that stands on them is metadata or was pushed without their files.
+    blobs = store.index.read("SELECT diff_id, digest FROM layer_blobs")
+    packed = {diff_id for diff_id, digest in blobs if store.blobs.path(digest).exists()}
+    # Bases that were never fetched, because all that stands on them is metadata or was pushed without their files.
     away = {diff_id for image in images if image.manifest and image.names for diff_id in _diff_ids(store, image)}
     for image in images:
-        missing = _missing(store, image, layers, away)
+        missing = _missing(store, image, layers, packed, away)
         if missing:
             name = image.names[0] if image.names else "without a name"
             # Nobody asks for an image without a name; what replaced it is another one.
             yield Problem("image-incomplete", image.id, f"{name}: {missing}", serious=bool(image.names))
 
 
-def _missing(store: Store, image: Image, layers: set[ChainID], away: set[DiffID]) -> str:
-    """What an image lacks. The layers of one with a manifest are fetched when they are needed; `away` are those of all
-    such images."""
+def _missing(store: Store, image: Image, layers: set[ChainID], packed: set[str], away: set[DiffID]) -> str:
+    """What an image lacks. Layers that are there as blobs are unpacked when they are needed (`packed` are those of all
+    images), and those of an image with a manifest are fetched then (`away` are those of all such images)."""
     for digest in (image.id, image.manifest):
         if digest is not None and not store.blobs.path(digest).exists():
             return f"no blob {digest}"
@@ -224,7 +226,7 @@ def _missing(store: Store, image: Image, layers: set[ChainID], away: set[DiffID]
     chain: ChainID | None = None
     for diff_id in _diff_ids(store, image):
         chain = chain_id(chain, diff_id)
-        if chain not in layers and diff_id not in away:
+        if chain not in layers and diff_id not in away and diff_id not in packed:
             return f"no layer for {chain}"
     return ""
 

@@ -25,7 +25,7 @@ from lamina.store.measure import disk_bytes
 from lamina.store.parts import Parts
 from lamina.store.snapshots import Row
 from lamina.store.sweep import Lost, blobs_of_layers, delete_files, delete_rows, files_of, find_lost
-from lamina.store.usage import StepUsage, layer_sizes, stage_of, step_usage
+from lamina.store.usage import StepBytes, StepUsage, layer_sizes, stage_of, step_usage
 from lamina.store.usage import usage as usage
 
 #: Builds of one project that are remembered, with their logs.
@@ -114,6 +114,7 @@ class _Plan:
         self._layers = {row.chain: self._name(row.layer) for row in rows}
         self._sizes = layer_sizes(store)
         self._split = self._sizes.split()
+        self._bytes_of = StepBytes(store, self._sizes)
         #: Layer directories that no row names.
         self._orphans = self._split.keys() - self._layers.values()
         self._facts = dict(files_of(store.layout.facts)) | dict(files_of(store.layout.looks))
@@ -229,9 +230,7 @@ class _Plan:
 
     def _step(self, entry: Entry) -> StepUsage:
         _, used, record = entry
-        layer = self._layers.get(record.result) if record.result else None
-        own, shared = self._split.get(layer, (0, 0)) if layer else (0, 0)
-        return step_usage(record, used, self._now, own, shared)
+        return step_usage(record, used, self._now, *self._bytes_of(record))
 
     # --- doing -------------------------------------------------------------------------------------------------------
     def carry_out(self) -> None:

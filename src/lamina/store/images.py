@@ -15,15 +15,16 @@ from lamina.oci.reference import parse_reference
 from lamina.store.index import Index
 
 _HEX = frozenset("0123456789abcdef")
-_COLUMNS = "id, platform, created, manifest, media_type, pulled"
+_COLUMNS = "id, platform, created, manifest, media_type, origin"
 
 
 class Image(Struct, frozen=True):
     """One image in the store.
 
     `id` is the configuration's digest; `platform` such as `linux/amd64`; `created` when it was added (seconds since
-    the epoch). `manifest` and `media_type` are those of its platform manifest if it has one; `pulled` is the digest
-    that the registry gave for its name (an index's, or the manifest's). `names` are full references, sorted.
+    the epoch). `manifest` and `media_type` are those of its platform manifest if it has one; `origin` is the full
+    reference under which a registry has its layers, None for an image that was never in one. `names` are full
+    references, sorted.
     """
 
     id: Digest
@@ -31,7 +32,7 @@ class Image(Struct, frozen=True):
     created: float
     manifest: Digest | None = None
     media_type: str | None = None
-    pulled: Digest | None = None
+    origin: str | None = None
     names: tuple[str, ...] = ()
 
 
@@ -48,8 +49,8 @@ class Images:
             connection.execute(
                 f"INSERT INTO images ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
                 "manifest = coalesce(excluded.manifest, manifest), created = excluded.created, "
-                "media_type = coalesce(excluded.media_type, media_type), pulled = coalesce(excluded.pulled, pulled)",
-                (image.id, image.platform, image.created, image.manifest, image.media_type, image.pulled),
+                "media_type = coalesce(excluded.media_type, media_type), origin = coalesce(excluded.origin, origin)",
+                (image.id, image.platform, image.created, image.manifest, image.media_type, image.origin),
             )
             _point(connection, names, image.platform, image.id)
 

@@ -17,7 +17,7 @@ from typing import Any
 from lamina.store.failures import damaged, from_sqlite_error
 
 #: The schema's number, kept in `PRAGMA user_version`; it rises together with `layout.FORMAT`.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _BUSY_SECONDS = 60.0
 
@@ -48,7 +48,7 @@ CREATE INDEX records_text ON records (text, project);
 CREATE INDEX records_result ON records (result);
 CREATE TABLE damaged_records (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE images (
-    id TEXT PRIMARY KEY, platform TEXT NOT NULL, created REAL NOT NULL, manifest TEXT, media_type TEXT, pulled TEXT
+    id TEXT PRIMARY KEY, platform TEXT NOT NULL, created REAL NOT NULL, manifest TEXT, media_type TEXT, origin TEXT
 ) WITHOUT ROWID;
 CREATE TABLE tags (
     name TEXT NOT NULL, platform TEXT NOT NULL, image TEXT NOT NULL, tagged REAL NOT NULL, PRIMARY KEY (name, platform)
@@ -58,7 +58,7 @@ CREATE TABLE results (key TEXT PRIMARY KEY, image TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX results_image ON results (image);
 CREATE TABLE layer_blobs (
     diff_id TEXT NOT NULL, compression TEXT NOT NULL, digest TEXT NOT NULL, media_type TEXT NOT NULL,
-    size INTEGER NOT NULL, PRIMARY KEY (diff_id, compression)
+    size INTEGER NOT NULL, checked INTEGER NOT NULL DEFAULT 1, PRIMARY KEY (diff_id, compression)
 ) WITHOUT ROWID;
 CREATE TABLE answers (question TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX answers_answer ON answers (answer);
@@ -80,6 +80,10 @@ CREATE INDEX results_image ON results (image);
 DROP INDEX records_text;
 CREATE INDEX records_text ON records (text, project);
 INSERT OR IGNORE INTO counters VALUES ('carried', 0), ('elsewhere', -1);
+""",
+    3: """
+ALTER TABLE images RENAME COLUMN pulled TO origin;
+ALTER TABLE layer_blobs ADD COLUMN checked INTEGER NOT NULL DEFAULT 1;
 """,
 }
 

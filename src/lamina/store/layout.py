@@ -12,7 +12,7 @@ from lamina.diagnostics import BuildFailure
 from lamina.store.failures import explained, from_os_error
 
 #: The number in the file `format`. It rises when an older lamina could damage or misread what is there.
-FORMAT = 2
+FORMAT = 3
 
 _DIRECTORIES = ("blobs", "blobs/sha256", "layers", "facts", "tmp", "locks", "logs", "mounts")
 #: Made when they are first needed. `contexts` and `unchanged` are memories of the command: stat caches, and builds that

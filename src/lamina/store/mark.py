@@ -35,17 +35,20 @@ def mark(
     """Everything reachable from these images and records, from what a process has `touched` (chain IDs and digests of
     blobs), and these lists of files (those that past builds name). Raises BuildFailure."""
     marks = Marks(blobs={Digest(name) for name in touched}, facts=set(facts))
+    packed: set[str] = set()  # layers of steps, which may be there as blobs alone
     for image in images:
         _mark_image(store, image, marks)
     for record in records:
         for chain in (record.parent, record.result):
             if chain is not None:
                 marks.chains.add(chain)
+        if record.diff_id is not None:
+            packed.add(record.diff_id)
         marks.facts.update(part.files for part in record.key.parts if part.files is not None)
         if record.looks is not None:
             marks.looks.add(record.looks)
     marks.facts = store.facts.closure(marks.facts)
-    diff_ids = _mark_parents(store, marks, touched)
+    diff_ids = _mark_parents(store, marks, touched) | packed
     for diff_id, digest in store.index.read("SELECT diff_id, digest FROM layer_blobs"):
         if diff_id in diff_ids:
             marks.blobs.add(digest)
@@ -71,7 +74,7 @@ def _mark_parents(store: Parts, marks: Marks, touched: Collection[str]) -> set[s
 
 def _mark_image(store: Parts, image: Image, marks: Marks) -> None:
     """An image's configuration, manifest, index, layers and blobs, as far as they are there and readable."""
-    marks.blobs.update(digest for digest in (image.id, image.manifest, image.pulled) if digest is not None)
+    marks.blobs.update(digest for digest in (image.id, image.manifest) if digest is not None)
     try:
         chain: ChainID | None = None
         for diff_id in decode_config(store.blobs.read(image.id)).rootfs.diff_ids:

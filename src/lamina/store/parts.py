@@ -34,10 +34,10 @@ class Parts:
         self.limit = Limit(layout, self.index, self.locks, max_size)
         self.blobs = Blobs(layout, self.index, self.session, self.boot, self.touched, self.limit)
         self.snapshots = Snapshots(layout, self.index, self.session, self.boot, verify, self.touched, self.limit)
-        self.records = Records(self.index, self.snapshots)
+        self.layer_blobs = LayerBlobs(self.index, self.blobs)
+        self.records = Records(self.index, self.snapshots, self.layer_blobs)
         self.facts = Facts(layout, self.session, self.index)
         self.observations = KeptObservations(layout, self.session)
-        self.layer_blobs = LayerBlobs(self.index, self.blobs)
         self.images = Images(self.index)
         self.builds = Builds(self.index)
         self._user: FileLock | None = None

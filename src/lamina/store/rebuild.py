@@ -59,19 +59,21 @@ def _set_aside(path: Path) -> Path:
 
 
 def _salvage(old: Path, index: Index, table: str) -> int:
-    """By the names of the columns: the damaged index may be of an older version."""
+    """By the names of the columns that are there now too: the damaged index may be of an older version."""
     rows: list[tuple[Any, ...]] = []
     columns: list[str] = []
+    known = {name for _, name, *_ in index.read(f"PRAGMA table_info({table})")}
     with suppress(sqlite3.Error), closing(sqlite3.connect(old)) as connection:
         found = connection.execute(f"SELECT * FROM {table}")
-        columns = [f'"{column[0]}"' for column in found.description]
+        kept = [at for at, column in enumerate(found.description) if column[0] in known]
+        columns = [f'"{found.description[at][0]}"' for at in kept]
         for row in found:
-            rows.append(row)  # noqa: PERF402 — one by one: what was read before the damage is kept
+            rows.append(tuple(row[at] for at in kept))  # noqa: PERF401 — what was read before the damage is kept
     saved = 0
     with index.write() as connection:
         for row in rows:
             with suppress(sqlite3.Error):
-                sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES (?{', ?' * (len(row) - 1)})"
+                sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES (?{', ?' * (len(columns) - 1)})"
                 connection.execute(sql, row)
                 saved += 1
     return saved

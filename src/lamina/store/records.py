@@ -7,10 +7,11 @@ import time
 import zlib
 from collections.abc import Sequence
 
-from lamina.digest import Digest
+from lamina.digest import ChainID, Digest
 from lamina.keys.record import CacheRecord
 from lamina.store.codec import decode, encode, to_blob
 from lamina.store.index import Index
+from lamina.store.layerblobs import LayerBlobs
 from lamina.store.snapshots import Snapshots
 
 #: How many records of an address, and how many of a text, `nearest` compares a missed key with at most.
@@ -20,14 +21,16 @@ NEAREST = 8
 class Records:
     """A `ports.CacheIndex` on disk."""
 
-    def __init__(self, index: Index, snapshots: Snapshots) -> None:
+    def __init__(self, index: Index, snapshots: Snapshots, layer_blobs: LayerBlobs) -> None:
         self._index = index
         self._snapshots = snapshots
+        self._layer_blobs = layer_blobs
         self._used: set[int] = set()
         self._guard = threading.Lock()
 
     def find(self, key: Digest) -> CacheRecord | None:
-        """The newest record whose definition key or content key is `key` and whose result is still there.
+        """The newest record whose definition key or content key is `key` and whose result is still there: a directory,
+        or a blob that nobody has unpacked yet.
 
         Looking only at the result's own layer is enough: who asks stands on the parent already, or fetches what is
         missing below as any base image.
@@ -39,11 +42,20 @@ class Records:
             record = self._decode(number, data, check)
             if record is None or key not in (record.key.digest, record.content_key):
                 continue
-            if record.result is None or self._snapshots.get(record.result) is not None:
+            if record.result is None or self._is_there(record):
                 with self._guard:
                     self._used.add(number)
                 return record
         return None
+
+    def _is_there(self, record: CacheRecord) -> bool:
+        if record.result is not None and self._snapshots.get(record.result) is not None:
+            return True
+        return record.diff_id is not None and self._layer_blobs.any(record.diff_id) is not None
+
+    def is_result(self, chain: ChainID) -> bool:
+        """Whether a cached step made this layer, and not somebody else's builder."""
+        return bool(self._index.read("SELECT 1 FROM records WHERE result = ? LIMIT 1", chain))
 
     def nearest(self, address: str, project: str, text: str) -> Sequence[CacheRecord]:
         """Up to 8 records of that project with this address and up to 8 with this text, those used last first, also

@@ -197,7 +197,14 @@ class Snapshots:
         self._session.sweep(place)
 
     def commit(
-        self, work: Workspace, parent: ChainID | None, diff_id: DiffID, size: int | None, *, built: bool = True
+        self,
+        work: Workspace,
+        parent: ChainID | None,
+        diff_id: DiffID,
+        size: int | None,
+        *,
+        built: bool = True,
+        disk: int | None = None,
     ) -> Snapshot:
         """Publish `work.upper`. If the chain exists already, the existing snapshot is returned.
 
@@ -214,7 +221,8 @@ class Snapshots:
             snapshot = self.adopt(parent, diff_id)
             if snapshot is not None:
                 return snapshot
-        disk, _ = measured([work.upper])
+        if disk is None:
+            disk, _ = measured([work.upper])
         with self._limit.room(disk), self._index.write() as connection:
             found = self._row(chain)
             if found is not None and self._is_trusted(found) and self._layout.layer(found.layer).is_dir():

@@ -13,8 +13,10 @@ from lamina.store.choose import worth
 from lamina.store.downloads import kept_downloads
 from lamina.store.failures import explained
 from lamina.store.limit import elsewhere_paths
+from lamina.store.mark import Marks
 from lamina.store.measure import LayerSizes, disk_bytes, measured
 from lamina.store.parts import Parts
+from lamina.store.sweep import blobs_of_layers
 
 
 class Kind(Struct, frozen=True):
@@ -27,8 +29,9 @@ class Kind(Struct, frozen=True):
 
 class StepUsage(Struct, frozen=True):
     """One cached step. `own` are the bytes of its layer that go with it, `shared` those that other layers hold as well
-    by hard links; both 0 if the layer is gone. Records of equal layers tell of the same layer. `seconds` is what the
-    step took, `used` when it was last used (seconds since the epoch), `value` what it is worth: see `choose`."""
+    by hard links; both 0 if the layer is gone. A layer that was never unpacked counts as its blobs. Records of equal
+    layers tell of the same layer. `seconds` is what the step took, `used` when it was last used (seconds since the
+    epoch), `value` what it is worth: see `choose`."""
 
     text: str
     project: str
@@ -100,13 +103,25 @@ def usage(store: Parts, sizes: LayerSizes | None = None) -> Usage:
 
 def steps(store: Parts, now: float) -> tuple[StepUsage, ...]:
     """All cached steps, the least valuable for what they take first. Raises BuildFailure."""
-    split = layer_sizes(store).split()
-    layers = {row.chain: store.layout.layer(row.layer).name for row in store.snapshots.rows()}
-    found = []
-    for _, used, record in store.records.all():
-        own, shared = split.get(layers.get(record.result, ""), (0, 0)) if record.result else (0, 0)
-        found.append(step_usage(record, used, now, own, shared))
+    bytes_of = StepBytes(store, layer_sizes(store))
+    found = [step_usage(record, used, now, *bytes_of(record)) for _, used, record in store.records.all()]
     return tuple(sorted(found, key=lambda step: (step.value / max(1, step.own), step.used)))
+
+
+class StepBytes:
+    """What the layers of cached steps take: see `StepUsage`."""
+
+    def __init__(self, store: Parts, sizes: LayerSizes) -> None:
+        self._split = sizes.split()
+        self._layers = {row.chain: store.layout.layer(row.layer).name for row in store.snapshots.rows()}
+        self._blobs = blobs_of_layers(store, Marks())
+
+    def __call__(self, record: CacheRecord) -> tuple[int, int]:
+        """Own bytes, and shared ones."""
+        layer = self._layers.get(record.result) if record.result is not None else None
+        if layer is not None:
+            return self._split.get(layer, (0, 0))
+        return sum(self._blobs.get(record.diff_id or "", {}).values()), 0
 
 
 def step_usage(record: CacheRecord, used: float, now: float, own: int, shared: int) -> StepUsage:
