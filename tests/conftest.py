@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from tests.support.base_images import busybox_rootfs
 from tests.support.command import Command
-from tests.support.runner_bench import USER, environment, ordinary_user, wait_for
+from tests.support.runner_bench import USER, environment, ordinary_user
 from tests.support.shared_machines import Fleet
+from tests.support.waiting import copied, removed, rest
 
 _AS_USER = Path(__file__).parent / "support" / "as_user.py"
 
 # A shell that starts the tests in the background makes them ignore SIGINT, and so all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Thousands of commands would each compile lamina anew where no bytecode may be left beside the sources.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+    _bytecode = tempfile.mkdtemp(prefix="lamina-bytecode-", dir="/tmp")
+    Path(_bytecode).chmod(0o755)
+    os.environ["PYTHONPYCACHEPREFIX"] = _bytecode  # for the workers, too
+    atexit.register(shutil.rmtree, _bytecode, ignore_errors=True)
+
+# The same examples each time: what an unlucky number would find is no business of whoever changes something else.
+# `./dev test --hypothesis-profile random` looks for it. No deadline: a machine may have too much to do.
+for _profile, _same in (("same", True), ("random", False)):
+    hypothesis.settings.register_profile(_profile, derandomize=_same, database=None, deadline=None, print_blob=True)
+hypothesis.settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +49,7 @@ def busybox_store(tmp_path_factory: pytest.TempPathFactory, busybox_tar: Path) -
     """A store with the image `busybox`, to be copied: a store may be moved."""
     root = tmp_path_factory.mktemp("busybox-store") / "store"
     Command(root).run("import", busybox_tar, "busybox", "--env", "PATH=/bin", "--cmd", '["sh"]').ok()
-    return root
+    return rest(root)
 
 
 @pytest.fixture
@@ -46,9 +61,7 @@ def fleet(tmp_path: Path, busybox_store: Path) -> Fleet:
 @pytest.fixture
 def lamina(tmp_path: Path, busybox_store: Path) -> Command:
     """The command with a store of its own that holds `busybox`."""
-    root = tmp_path / "store"
-    subprocess.run(["cp", "-a", busybox_store, root], check=True)
-    return Command(root)
+    return Command(copied(busybox_store, tmp_path / "store"))
 
 
 @pytest.fixture
@@ -60,13 +73,7 @@ def place() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        wait_for(lambda: _removed(folder))
-
-
-def _removed(folder: Path) -> bool:
-    """Try to delete: the process that syncs a store after a build may still write there."""
-    shutil.rmtree(folder, ignore_errors=True)
-    return not folder.exists()
+        removed(folder)  # the process that syncs a store after a build may still write there
 
 
 @pytest.fixture

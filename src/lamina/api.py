@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from secrets import token_hex
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
@@ -82,6 +81,7 @@ def build(
     observe: bool | None = None,
     cache_from: Sequence[str] | None = None,
     cache_to: Sequence[str] | None = None,
+    provenance: Literal["min", "max"] | None = None,
     outputs: Sequence[str] = (),
     root: str | os.PathLike[str] | None = None,
     max_size: int | None = None,
@@ -106,13 +106,15 @@ def build(
     what `lamina.toml` says, or not) it is noted what RUN steps look at in copied files, and a step that looked at
     nothing that changed is cached. `cache_from` and `cache_to` are shared caches as for the options of that name; None
     stands for those of the configuration.
-    `outputs` are written as for `lamina build -o`. `root` is the store's folder, `max_size` its limit in bytes
-    (default: the store's own). `reporter` hears what happens. `after` is called when an image of one platform is there,
-    while the store and the context are still open; the command notes there what a next build may rely on.
+    With `provenance` it is said beside the image, in outputs that can hold that, how it was built: `max` with the
+    values of arguments. `outputs` are written as for `lamina build -o`. `root` is the store's folder, `max_size` its
+    limit in bytes (default: the store's own). `reporter` hears what happens. `after` is called when an image of one
+    platform is there, while the store and the context are still open; the command notes there what a next build may
+    rely on.
 
     Raises BuildFailure for everything that the user can mend; NotCached if `fail_on_miss` forbids a step to run.
     """
-    wanted = [out.parse_output(output) for output in outputs]
+    wanted = out.parse_outputs(outputs, attested=provenance is not None)
     notes = parse_annotations(annotations)
     chosen = platforms(platform)
     mounts, environment = _certificates(ca_certs)
@@ -132,7 +134,7 @@ def build(
         )
         request = replace(
             _request(place, options),
-            tags=tuple(reference(tag) for tag in tags),
+            tags=tuple(reference(tag) for tag in tags) if out.keeps_name(wanted) else (),
             no_cache=no_cache,
             no_cache_stages=frozenset(no_cache_stages),
             pull=pull,
@@ -164,6 +166,10 @@ def build(
         if after is not None and len(results) == 1 and place.same.epoch != "auto":
             after(shop, place.reader, results[0])
         own = _layers(results) if place.same.times is not None else frozenset()
+        if provenance is not None:
+            from lamina.cli.provenance import attested  # here, because most builds attest nothing
+
+            wanted = attested(wanted, results, request, provenance)
         for output in (replace(one, exact=own) for one in wanted):
             images = [built[one].image_id for one in chosen]
             manifest = out.export(shop, images, request.tags, output, notes, reporter or Reporter()) or manifest
@@ -194,10 +200,11 @@ def forecast(
     reproducible: bool | None = None,
     root: str | os.PathLike[str] | None = None,
     reporter: Reporter | None = None,
+    after: Callable[[Workshop, DirectoryContext, Forecast], None] | None = None,
 ) -> Forecast:
     """Say what `build` would do with the same arguments, without doing it: no step runs, and no privilege is needed.
 
-    Images and contexts that are elsewhere are asked for as a build does. Raises BuildFailure.
+    Images and contexts that are elsewhere are asked for as a build does. `after` as for `build`. Raises BuildFailure.
     """
     from lamina.engine import forecast as engine  # here, because a build makes no forecast
 
@@ -219,7 +226,10 @@ def forecast(
         if caches:
             shared = held.enter_context(_opened_caches(caches, place.shop, reporter or Reporter()))
             world = shared.attached(world)
-        return engine.forecast(request, world, reporter or Reporter())
+        found = engine.forecast(request, world, reporter or Reporter())
+        if after is not None and place.same.epoch != "auto":
+            after(place.shop, place.reader, found)
+        return found
 
 
 def key(
@@ -425,7 +435,7 @@ def _build_for(
     platform: Platform, request: BuildRequest, shop: Workshop, world: World, reporter: Reporter
 ) -> BuildResult:
     """The build for one platform, with an identity of its own."""
-    identity = f"{int(time.time()):x}{token_hex(3)}"
+    identity = f"{int(time.time()):x}{os.urandom(3).hex()}"
     options = replace(request.options, platform=platform)
     return _logged_build(replace(request, build=identity, options=options), shop, world, reporter)
 

@@ -1,4 +1,4 @@
-"""What the engine asks of the world: protocols of at most five methods, and the values that pass through them.
+"""What the engine asks of the world: protocols of at most six methods, and the values that pass through them.
 
 Adapters (`store`, `context`, `runtime`, `image`, `registry`) implement these; `cli/wire.py` alone joins them to the
 engine; `testing` ships fakes; `tests/contract` holds one suite a port that fake and real both pass.
@@ -85,13 +85,19 @@ class Snapshotter(Protocol):
         """A workspace above `parent`, deleted when the block ends unless it was committed."""
 
     def commit(
-        self, work: Workspace, parent: ChainID | None, diff_id: DiffID, size: int | None, *, built: bool = True
+        self,
+        work: Workspace,
+        parent: ChainID | None,
+        diff_id: DiffID,
+        size: int | None,
+        *,
+        built: bool = True,
+        disk: int | None = None,
     ) -> Snapshot:
-        """Publish `work.upper`, `size` bytes of files (None: count them). A chain that exists already is returned.
+        """Publish `work.upper`: `size` bytes of files, `disk` as in `LayerDiff` (None: count); or give what is there.
 
         `built` is False for a layer unpacked from an image: its directory does not give back its diff ID and may have
-        parents that its tar left out, so it is neither shared with other chains nor verified, but fetched again.
-        """
+        parents that its tar left out, so it is neither shared with other chains nor verified, but fetched again."""
 
     def adopt(self, parent: ChainID | None, diff_id: DiffID) -> Snapshot | None:
         """Put a layer that lamina built elsewhere above `parent`, without copying it; None if there is none."""
@@ -152,12 +158,13 @@ class ContextReader(Protocol):
 # --- layers ----------------------------------------------------------------------------------------------------------
 class LayerDiff(Struct, frozen=True):
     """What a finished upper directory holds. `size` is the bytes of its regular files; `empty` if it changes nothing;
-    `files` digests all of it but times, for early cutoff."""
+    `files` digests all of it but times, for early cutoff. `disk` is its bytes on the disk that no other shares."""
 
     diff_id: DiffID
     size: int
     empty: bool
     files: Digest
+    disk: int | None = None
 
 
 class User(Struct, frozen=True):
@@ -227,8 +234,7 @@ class LayerIO(Accounts, Protocol):
     def records(
         self, layers: Sequence[Path], patterns: Sequence[str], *, parents: bool = False, exclude: Sequence[str] = ()
     ) -> Sequence[Selection]:
-        """What these COPY --from sources select in a stack, with content digests; one selection a match. `parents` and
-        `exclude` as in `keys.select.select`."""
+        """What these COPY --from sources select in a stack (see `keys.select.select`), with content digests."""
 
 
 # --- running ---------------------------------------------------------------------------------------------------------
@@ -303,8 +309,7 @@ class Runner(Protocol):
 
 # --- observing -------------------------------------------------------------------------------------------------------
 class Watched(Protocol):
-    """Layers that are being observed. `layers` are directories to be mounted in place of those that were given, in the
-    same order."""
+    """Layers that are being observed. `layers` are directories to be mounted in place of those that were given."""
 
     @property
     def layers(self) -> tuple[Path, ...]: ...
@@ -352,7 +357,10 @@ class SharedCache(Protocol):
         """Begin to fetch the layers of these steps, which are about to be brought one after the other."""
 
     def bring(self, step: SharedStep, progress: Callable[[str, int, int | None], None]) -> None:
-        """Fetch, verify and unpack the layer of a step whose parent is in the store. Raises BuildFailure."""
+        """Fetch the layer of a step and verify its digest: it is among the `PackedLayers` then. Raises BuildFailure."""
+
+    def lost(self, step: SharedStep) -> None:
+        """A layer that was brought is not what the step says: it is not to be found again."""
 
     def nearest(self, address: str) -> Sequence[CacheRecord]:
         """Records that others wrote of the step with this address, to compare a missed key with; their lists of files
@@ -398,7 +406,8 @@ class Fetcher(Protocol):
 # --- images and registries -------------------------------------------------------------------------------------------
 class BaseImage(Struct, frozen=True):
     """An image that FROM or COPY --from names, resolved. `digest` is the platform manifest's digest, or the
-    configuration's for an image that has never had a manifest; `config_raw` the configuration's bytes."""
+    configuration's for an image that has never had a manifest; `config_raw` the configuration's bytes. `reference` is
+    what its layers are fetched by."""
 
     name: str
     digest: Digest
@@ -426,6 +435,23 @@ class LayerUnpacker(Protocol):
     def unpack(self, stream: BinaryIO, compression: str, work: Workspace) -> DiffID:
         """Unpack a layer into `work.upper`; returns the diff ID of the uncompressed bytes, read to their very end."""
 
+    def gives_back(self, work: Workspace, diff_id: DiffID) -> bool:
+        """Whether what was unpacked has this diff ID when it is packed again, as a layer has that lamina made."""
+
+
+class PackedLayers(Protocol):
+    """Which blobs of the store hold a layer, by its diff ID and compression."""
+
+    def add(self, diff_id: DiffID, compression: str, blob: Descriptor, *, checked: bool = True) -> None:
+        """Remember a blob; not `checked` if somebody says that it is the layer, and nobody has unpacked it yet."""
+
+    def any(self, diff_id: DiffID) -> Descriptor | None:
+        """A blob that is there, if possible one that is checked."""
+
+    def confirm(self, diff_id: DiffID, digest: Digest) -> None: ...
+    def forget(self, diff_id: DiffID, digest: Digest) -> None:
+        """This blob is not that layer."""
+
 
 class ImageSource(Protocol):
     """Where FROM finds images: the store's own, then a registry."""
@@ -433,17 +459,26 @@ class ImageSource(Protocol):
     def resolve(self, reference: Reference, platform: Platform, *, fresh: bool) -> BaseImage:
         """The image for a platform; `fresh` asks the registry although the store knows the name (`--pull`)."""
 
+    def fetch(self, image: BaseImage, progress: Callable[[str, int, int | None], None]) -> None:
+        """Have all layers of the image in the store, as blobs if they are not unpacked: the image is whole then."""
+
     def ensure(self, image: BaseImage, progress: Callable[[str, int, int | None], None]) -> ChainID | None:
         """Fetch and unpack whatever is missing of the image's layers; returns the top of its stack."""
+
+    def layer(self, parent: ChainID | None, diff_id: DiffID, name: str) -> Snapshot | None:
+        """A layer that a cached step made, above `parent`: the one there, one that holds the same, or unpacked from its
+        blob. None if the store has it in no form. Raises BuildFailure if the blob is not that layer: it is forgotten
+        then. `name` is for messages."""
 
 
 class ImageEntry(Struct, frozen=True):
     """An image of the store. `manifest` is the platform manifest's digest if it came from a registry or an archive;
-    `layers` its compressed blobs then."""
+    `layers` its compressed blobs then. `origin` is the name under which a registry has them."""
 
     image_id: Digest
     manifest: Digest | None = None
     layers: tuple[Descriptor, ...] = ()
+    origin: Reference | None = None
 
 
 class Catalog(Protocol):

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 from tests.support.bucket_server import BucketServer, Kind, running_bucket
-from tests.support.registry_server import RegistryServer, free_port, running_registry
+from tests.support.ports import closed_port
+from tests.support.registry_server import RegistryServer, running_registry
 
 from lamina.diagnostics import BuildFailure
 from lamina.digest import Digest, digest_of
@@ -57,7 +58,7 @@ def az() -> Iterator[BucketServer]:
 
 
 def registry_cache(host: str, repository: str) -> RegistryCache:
-    settings = RegistrySettings(attempts=2, retry_seconds=1, connect_seconds=2, read_seconds=2)
+    settings = RegistrySettings(attempts=2, retry_seconds=1, connect_seconds=20, read_seconds=20)
     session = Session(settings, DockerCredentials(None))
     return RegistryCache(parse_reference(f"{host}/{repository}"), session, session)
 
@@ -76,24 +77,25 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     server: BucketServer = request.getfixturevalue(request.param)
     for variable, value in server.env.items():
         monkeypatch.setenv(variable, value)
-    return open_bucket(server.kind, {**server.attributes, "prefix": name}, 2)
+    return open_bucket(server.kind, {**server.attributes, "prefix": name}, 20)
 
 
 @pytest.fixture(params=PLACES)
-def gone(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CacheStore:
+def gone(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CacheStore]:
     """A place that is there no more, or never was."""
     kind: Kind
-    match request.param:
-        case "folder":
-            (tmp_path / "file").write_text("no directory")
-            return FolderCache(tmp_path / "file")
-        case "registry":
-            return registry_cache(f"127.0.0.1:{free_port()}", "team/cache")
-        case _:
-            kind = request.param
     monkeypatch.setenv("GOOGLE_BEARER_TOKEN", "anything")
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "YW55")
-    return open_bucket(kind, BucketServer(kind, f"http://127.0.0.1:{free_port()}").attributes, 2)
+    with closed_port() as port:
+        match request.param:
+            case "folder":
+                (tmp_path / "file").write_text("no directory")
+                yield FolderCache(tmp_path / "file")
+            case "registry":
+                yield registry_cache(f"127.0.0.1:{port}", "team/cache")
+            case _:
+                kind = request.param
+                yield open_bucket(kind, BucketServer(kind, f"http://127.0.0.1:{port}").attributes, 2)
 
 
 def blob(data: bytes) -> Descriptor:

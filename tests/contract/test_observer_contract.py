@@ -15,7 +15,8 @@ from msgspec import Struct
 from tests.support import observed_trees
 from tests.support.observed_bench import LONG, ObserverBench, observer_bench
 from tests.support.observed_process import Seen, servers
-from tests.support.runner_bench import RUNNERS, environment, wait_for
+from tests.support.runner_bench import RUNNERS, environment
+from tests.support.waiting import wait_for
 
 
 class Case(Struct, frozen=True):
@@ -184,6 +185,7 @@ def test_nothing_is_left_after_a_step(seen: dict[str, Seen]) -> None:
 def test_a_killed_observer_is_an_error_in_the_step_and_loses_the_looks(bench: ObserverBench) -> None:
     script = (
         "import errno, os, time\n"
+        "print('up', flush=True)\n"
         "for number in range(1000):\n"
         "    try: os.stat(f'/app/no{number}')\n"
         "    except FileNotFoundError: time.sleep(0.05)\n"
@@ -191,16 +193,16 @@ def test_a_killed_observer_is_an_error_in_the_step_and_loses_the_looks(bench: Ob
         "        print(error.errno in (errno.ENOTCONN, errno.ECONNABORTED))\n"
         "        break\n"
     )
-    (one,) = bench.observe(bench.python(script), kill_after=0.5)
+    (one,) = bench.observe(bench.python(script), killed=True)
     assert one.outcome is not None
-    assert one.outcome.out == "True\n"
+    assert one.outcome.out == "up\nTrue\n"
     assert one.failure == "runtime-observer-lost"
     assert one.cause
     assert one.left == ()
 
 
 def test_a_killed_lamina_leaves_no_observer(bench: ObserverBench) -> None:
-    command = bench.command([bench.shell("sleep 60")])
+    command = bench.command([bench.shell("sleep 6000")])
     with subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL) as process:
         wait_for(lambda: bool(servers(process.pid)))
         found = servers(process.pid)

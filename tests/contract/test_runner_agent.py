@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from tests.support.runner_bench import RUNNERS, Bench, bench_of
 from tests.support.runner_process import MountOrder
+from tests.support.waiting import PATIENCE
 
 PLACE = "/run/buildkit/ssh_agent.0"
 TOOLS = tuple(MountOrder("bind", path, str(Path(path).resolve())) for path in ("/usr", "/lib", "/lib64"))
@@ -93,9 +94,10 @@ def test_a_connection_that_is_still_open_does_not_delay_the_end(bench: Bench) ->
     source = bench.folder / "mute"
     program = (
         "use Socket; socket(my $s, AF_UNIX, SOCK_STREAM, 0); connect($s, pack_sockaddr_un($ARGV[0])) or die $!;"
-        'syswrite $s, "hello"; exec "/bin/sleep", 30'
+        'syswrite $s, "hello"; exec "/bin/sleep", 1000'
     )
     heard: list[bytes] = []
+    mark = bench.layer("mark")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(source))
         os.chown(source, *bench.owner)
@@ -106,15 +108,15 @@ def test_a_connection_that_is_still_open_does_not_delay_the_end(bench: Bench) ->
             with connection:
                 while data := connection.recv(100):
                     heard.append(data)
+                    (mark / "heard").touch()
 
         server = threading.Thread(target=serve)
         server.start()
         done = bench.run(
-            f"perl -e '{program}' {PLACE} & sleep 0.5; exit 4",
+            f"perl -e '{program}' {PLACE} & until test -e /mark/heard; do sleep 0.02; done; exit 4",
             env={"PATH": "/bin:/usr/bin"},
-            mounts=(order(source), *TOOLS),
+            mounts=(order(source), MountOrder("bind", "/mark", str(mark)), *TOOLS),
         )
-        server.join(10)
+        server.join(PATIENCE)
     assert done.code == 4, done.err
     assert b"".join(heard) == b"hello"
-    assert done.seconds < 20

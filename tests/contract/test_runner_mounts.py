@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.runner_bench import RUNNERS, Bench, bench_of, environment, give, wait_for
+from tests.support.runner_bench import RUNNERS, Bench, bench_of, environment, give
 from tests.support.runner_process import MountOrder
+from tests.support.waiting import wait_for
 
 SECRET = b"quite-secret-9d41c7e2b05f"
 

@@ -62,7 +62,6 @@ def test_a_second_build_takes_everything_from_the_cache_and_gives_the_same_image
         second = lamina.build(context, "-f", context / file)
         assert second.verdicts() == {}
         assert second.image == first.image
-        assert second.result["seconds"] < first.result["seconds"] - 0.4  # the steps sleep half a second
 
 
 def test_good_order_a_changed_source_line_rebuilds_the_last_copy_alone(good: Build, context: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,9 +16,12 @@ from pathlib import Path
 import pytest
 from tests.e2e.test_lesson_order import BAD, FILES, INSTALL, TOOL
 from tests.support.command import Command, finish, project, write
-from tests.support.runner_bench import USER, environment, give, ordinary_user, wait_for
+from tests.support.runner_bench import USER, environment, give, ordinary_user
+from tests.support.waiting import copied
 from tests.truth import image_files
 
+#: Another content each time.
+UUID = "/proc/sys/kernel/random/uuid"
 AS_USER = Path(__file__).parents[1] / "support" / "as_user.py"
 
 #: What a step does, by name; each is a stage of its own above the same copies. `{}` is where it writes.
@@ -104,7 +108,7 @@ def otherwise(path: Path, text: str) -> None:
 def control(tmp_path: Path, busybox_store: Path) -> Command:
     """The command with a store in which nothing is observed."""
     root = tmp_path / "control"
-    subprocess.run(["cp", "-a", busybox_store, root], check=True)
+    copied(busybox_store, root)
     return Command(root)
 
 
@@ -279,6 +283,26 @@ def test_a_chain_that_goes_on_without_observing_stays_true(lamina: Command, tmp_
     assert len(lamina.build(folder, "--observe", "--no-cache").verdicts()) == 3
 
 
+@pytest.mark.parametrize("between", [1, 10], ids=["recent", "long-ago"])
+def test_what_was_built_on_another_stack_is_no_measure(lamina: Command, tmp_path: Path, between: int) -> None:
+    """The directory that COPY fills has the time of its last layer on this stack, whatever else has the same files."""
+    text = (
+        f"FROM busybox AS base\nRUN mkdir /app; cp {UUID} /id\nFROM base AS all\nCOPY . /app\nRUN ls -ld /app > /out\n"
+    )
+    folder = project(tmp_path / "p", text, {"f": "first\n", "g": "same\n"})
+    observed(lamina, folder)
+    for number in range(between):
+        write(folder, {"f": f"{number}\n"})
+        assert observed(lamina, folder)["all"] == "observation"
+    lamina.build(folder, "--no-cache").ok()
+    write(folder, {"f": "second\n"})
+    assert observed(lamina, folder) == {"base": "definition", "all": "ran"}
+    write(folder, {"f": "first\n"})
+    planned = lamina.run("plan", "--observe", folder)
+    assert planned.code == 10 and "1 of 3 steps would run" in planned.out
+    assert observed(lamina, folder)["all"] == "observation"
+
+
 def test_names_that_are_no_utf8(lamina: Command, tmp_path: Path) -> None:
     folder = project(
         tmp_path / "p", "FROM busybox\nCOPY . /app\nRUN cat /app/d/* > /all\nRUN echo /app/* > /names\n", {}
@@ -342,10 +366,16 @@ def test_without_a_device_there_is_one_note_and_the_ordinary_way(lamina: Command
 
 
 def test_an_observer_that_is_killed_makes_the_step_run_again(lamina: Command, tmp_path: Path) -> None:
-    text = "FROM busybox\nCOPY . /app\nRUN : started > /tmp/x; cat /app/f > /f; sleep 1; cat /app/g > /g || :\n"
+    # The first time it looks on until it gets no answer any more.
+    look = "n=0; while ls /app/no$n 2>&1 | grep -q 'No such'; do n=$((n+1)); sleep 0.02; done"
+    first = f"if mkdir /c/seen; then echo now; {look}; fi"
+    script = f"cat /app/f > /f; {first}; cat /app/g > /g || :"
+    text = f"FROM busybox\nCOPY . /app\nRUN --mount=type=cache,target=/c {script}\n"
     folder = project(tmp_path / "p", text, {"f": "f\n", "g": "g\n"})
     build = lamina.start("build", "--observe", "--progress", "rawjson", "-t", "x", folder)
-    wait_for(lambda: bool(observers(build.pid)))
+    assert build.stderr is not None
+    while b'"now' not in (line := build.stderr.readline()):
+        assert line, "the build ended before its step began"
     for pid in observers(build.pid):
         os.kill(pid, signal.SIGKILL)
     done = finish(build).ok()
@@ -362,9 +392,9 @@ def observers(pid: int) -> list[int]:
     """The processes below `pid` that answer for observed layers."""
     found = []
     for child in subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split():
-        words = Path(f"/proc/{child}/cmdline")
-        if words.exists() and b"fuse_server" in words.read_bytes():
-            found.append(int(child))
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if b"fuse_server" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.append(int(child))
         found += observers(int(child))
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tarfile
 import tempfile
@@ -156,6 +157,39 @@ def test_save_and_load_keep_the_image(lamina: Command, context: Path, tmp_path: 
     child = project(tmp_path / "child", 'FROM x:1\nUSER root\nRUN cat /app/data > /copy\nCMD ["cat /copy"]\n')
     other.build(child, "-t", "child").ok()
     assert other.run("run", "child").out == "data\n"
+
+
+@pytest.mark.parametrize("form", ["docker", "oci"])
+def test_layers_that_others_made_are_saved_as_they_came(tmp_path: Path, form: str) -> None:
+    """A tar that lamina would have written in another way, imported and loaded."""
+    (tmp_path / "b").write_text("b\n")
+    (tmp_path / "a").write_text("a\n")
+    tool("tar", "--format=gnu", "-C", tmp_path, "-cf", tmp_path / "root.tar", "b", "a")
+    first, second = Command(tmp_path / "first"), Command(tmp_path / "second")
+    image = first.run("import", tmp_path / "root.tar", "x:1").ok().out
+    saved = first.run("save", "--format", form, "x:1").ok().raw
+    second.run("load", stdin=saved).ok()
+    assert second.run("images", "-q", "--no-trunc").ok().out == image
+    assert second.run("save", "--format", form, "x:1").ok().raw == saved
+
+
+def test_a_device_a_pipe_and_a_link_stay_what_they_are(lamina: Command, tmp_path: Path) -> None:
+    """`-o /dev/null` as root must not put a file there."""
+    null, fifo, link = tmp_path / "null", tmp_path / "fifo", tmp_path / "link"
+    tool("mknod", null, "c", "1", "3")
+    os.mkfifo(fifo)
+    link.symlink_to("target")
+    reader = subprocess.Popen(["dd", f"if={fifo}", f"of={tmp_path / 'read'}", "bs=64k", "status=none"])
+    for name in (null, fifo, link):
+        lamina.run("export", "-o", name, "busybox").ok()
+        lamina.run("export", "-o", "/dev/stdout", "busybox").ok()
+    assert reader.wait(timeout=60) == 0
+    assert (tmp_path / "read").read_bytes() == (tmp_path / "target").read_bytes() != b""
+    assert (null.is_char_device(), fifo.is_fifo(), link.is_symlink()) == (True, True, True)
+    assert Path("/dev/stdout").is_symlink()
+    full = lamina.run("export", "-o", "/dev/full", "busybox")
+    assert (full.code, "No space left" in full.err) == (9, True)
+    assert Path("/dev/full").is_char_device()
 
 
 def test_the_same_build_in_two_stores_gives_the_same_archives(lamina: Command, context: Path, tmp_path: Path) -> None:

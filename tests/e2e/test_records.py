@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.command import Command, project, write
+from tests.support.waiting import copied
 
 TEXT = "FROM busybox\nWORKDIR /app\nCOPY src src\nRUN cat src/* > all\n"
 FILES = {"src/a.py": "1\n", "src/b.py": "1\n", ".dockerignore": "Docker*\n"}
@@ -17,9 +18,7 @@ FILES = {"src/a.py": "1\n", "src/b.py": "1\n", ".dockerignore": "Docker*\n"}
 @pytest.fixture
 def laptop(tmp_path: Path, busybox_store: Path) -> Command:
     """Another machine."""
-    root = tmp_path / "laptop-store"
-    subprocess.run(["cp", "-a", busybox_store, root], check=True)
-    return Command(root)
+    return Command(copied(busybox_store, tmp_path / "laptop-store"))
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from tests.support.command import Command, project
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.registry_server import RegistryServer, running_registry
+from tests.support.waiting import copied
 
 #: Faults that last: a client may try again.
 ALWAYS = 1000
@@ -19,8 +20,7 @@ ALWAYS = 1000
 def filled(tmp_path_factory: pytest.TempPathFactory, busybox_store: Path) -> Path:
     """The folder of a registry that holds `base:1`, an image of two layers."""
     folder = tmp_path_factory.mktemp("registry")
-    maker = Command(folder / "store")
-    subprocess.run(["cp", "-a", busybox_store, maker.root], check=True)
+    maker = Command(copied(busybox_store, folder / "store"))
     text = "FROM busybox\nRUN head -c 300000 /dev/urandom > /random && echo base > /base\nENV LEVEL=base\n"
     context = project(folder / "context", text)
     maker.build(context, "-t", "base:1", "-o", f"type=oci,dest={folder / 'base.tar'}").ok()

@@ -21,6 +21,7 @@ from tests.support.docker_daemon import Docker, running_docker
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.registry_server import RegistryServer, running_registry
 from tests.support.token_server import running_token_server
+from tests.support.waiting import PATIENCE
 
 USERS = {"ann": "s3cr3t:with colon"}
 PASSWORD = USERS["ann"]
@@ -513,7 +514,7 @@ def test_an_interrupt_ends_a_push_at_once_and_the_next_one_succeeds(
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == 130, err
         assert b"Traceback" not in err
         proxy.plan()
@@ -525,7 +526,7 @@ def test_two_pushes_at_once(registry: RegistryServer, lamina: Command, context: 
     name = f"{registry.host}/together/app:1"
     lamina.build(context, "-t", name).ok()
     running = [lamina.start("push", "-q", name) for _ in range(3)]
-    said = {process.communicate(timeout=60)[0] for process in running}
+    said = {process.communicate(timeout=PATIENCE)[0] for process in running}
     assert [process.returncode for process in running] == [0, 0, 0]
     assert len(said) == 1
     lamina.verify()

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-import socket
 import subprocess
 import tarfile
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.command import Command, project, write
+from tests.support.ports import serving
 
 
 @dataclass
@@ -88,19 +87,9 @@ def repository(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     git(folder, "init", "-q")
     git(folder, "add", ".")
     git(folder, "commit", "-q", "-m", "one")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     command = ["git", "daemon", "--export-all", f"--base-path={tmp_path / 'served'}", "--listen=127.0.0.1"]
-    daemon = subprocess.Popen([*command, f"--port={port}", "--reuseaddr"], stderr=subprocess.DEVNULL)
-    for _ in range(200):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.02)
-    yield folder, f"git://127.0.0.1:{port}/r"
-    daemon.terminate()
-    daemon.wait()
+    with serving(lambda port: subprocess.Popen([*command, f"--port={port}"], stderr=subprocess.DEVNULL)) as port:
+        yield folder, f"git://127.0.0.1:{port}/r"
 
 
 def test_a_file_is_added_and_asked_for_again_by_its_validators(lamina: Command, tmp_path: Path, web: Web) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.support.command import Command, write
 from tests.support.runner_bench import give, ordinary_user
+from tests.support.waiting import copied
 
 FIXED = 315_619_200
 
@@ -96,8 +97,7 @@ def origin(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def machines(lamina: Command, busybox_store: Path, tmp_path: Path) -> tuple[Machine, Machine]:
-    other = tmp_path / "other-store"
-    subprocess.run(["cp", "-a", busybox_store, other], check=True)
+    other = copied(busybox_store, tmp_path / "other-store")
     return (
         Machine(lamina, tmp_path / "one", 0o022, "UTC"),
         Machine(Command(other), tmp_path / "somewhere else" / "two", 0o077, "Asia/Kathmandu"),

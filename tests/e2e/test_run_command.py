@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.command import Command, finish, project
+from tests.support.waiting import wait_for
 
 TEXT = """FROM busybox
 RUN echo 'ann:x:1000:1001::/home/ann:/bin/sh' >> /etc/passwd && mkdir -p /home/ann && chown 1000:1001 /home/ann
@@ -92,14 +93,12 @@ def test_an_oci_runtime_does_the_same(lamina: Command, image: str) -> None:
 
 
 def test_a_terminated_run_takes_its_command_with_it(lamina: Command) -> None:
-    process = lamina.start("run", "busybox", "sh", "-c", "echo up; exec sleep 4711")
+    mark = str(time.time_ns())
+    process = lamina.start("run", "busybox", "sh", "-c", f"echo up; exec sleep {mark}")
     assert process.stdout is not None and process.stdout.readline() == b"up\n"
-    started = time.monotonic()
     process.send_signal(signal.SIGTERM)
     finish(process)
-    assert time.monotonic() - started < 3
-    time.sleep(0.2)
-    assert not [pid for pid in os.listdir("/proc") if pid.isdigit() and b"sleep\0004711" in _line(pid)]
+    wait_for(lambda: not [pid for pid in os.listdir("/proc") if pid.isdigit() and mark.encode() in _line(pid)])
 
 
 def _line(pid: str) -> bytes:

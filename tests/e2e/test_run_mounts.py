@@ -156,11 +156,3 @@ two
     assert lamina.build(folder).verdicts() == {}
     done = lamina.build(write(folder, {"Dockerfile": text.replace("not $NAME", "never $NAME")}))
     assert done.row("COPY").verdict == "rebuilds"
-
-
-def test_stages_sleep_at_the_same_time(lamina: Command, tmp_path: Path) -> None:
-    stages = "".join(f"FROM busybox AS s{n}\nRUN sleep 2; date +%s > /t{n}\n" for n in range(4))
-    copies = "FROM busybox\n" + "".join(f"COPY --from=s{n} /t{n} /t/\n" for n in range(4))
-    lamina.build(project(tmp_path / "p", stages + copies), "-t", "x").ok()
-    ends = [int(line) for line in lamina.run("run", "x", "sh", "-c", "cat /t/*").out.split()]
-    assert max(ends) - min(ends) < 2

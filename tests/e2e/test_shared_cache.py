@@ -14,7 +14,8 @@ import pytest
 from tests.support.bucket_server import Kind, running_bucket
 from tests.support.command import Command, Completed, finish, project
 from tests.support.fault_proxy import FaultProxy
-from tests.support.registry_server import RegistryServer, free_port, running_registry
+from tests.support.ports import closed_port
+from tests.support.registry_server import RegistryServer, running_registry
 from tests.support.shared_machines import STEPS, Fleet, check_registry, stored_bytes, tags
 
 
@@ -88,6 +89,7 @@ def test_a_layer_from_the_cache_is_as_good_as_one_built_here(fleet: Fleet, cache
     fleet.machine().build(fleet.checkout(), "--cache-to", cache + ",compression=zstd").ok()
     machine = fleet.machine()
     machine.build(fleet.checkout(), "-t", "app", "--cache-from", cache).ok()
+    machine.run("run", "app", "true").ok()
     import sqlite3
 
     with sqlite3.connect(machine.root / "index.db") as index:
@@ -156,8 +158,9 @@ def test_what_is_there_is_not_sent_again(fleet: Fleet, server: RegistryServer, c
 
 
 def test_a_registry_that_is_not_there(fleet: Fleet) -> None:
-    cache = f"type=registry,ref=127.0.0.1:{free_port()}/team/cache,timeout=1"
-    done = fleet.machine().build(fleet.checkout(), "--cache-to", cache, "--cache-from", cache).ok()
+    with closed_port() as port:
+        cache = f"type=registry,ref=127.0.0.1:{port}/team/cache,timeout=1"
+        done = fleet.machine().build(fleet.checkout(), "--cache-to", cache, "--cache-from", cache).ok()
     assert len(done.warnings) == 1 and "is left aside" in done.warnings[0]
     assert shared(done)["hits"] == 0
 
@@ -275,6 +278,56 @@ def test_a_full_hit_that_is_pushed_moves_no_layer(fleet: Fleet, server: Registry
     other = f"docker://{server.host}/lazy/other:2"
     copy = ["skopeo", "copy", "--src-tls-verify=false", other, f"oci:{tmp_path / 'layout'}"]
     subprocess.run(copy, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["named-by-the-build", "named-later"])
+def test_layers_that_were_left_in_a_registry_are_fetched_by_its_name(
+    fleet: Fleet, server: RegistryServer, tmp_path: Path, later: bool
+) -> None:
+    """Also for an image that has a name of its own here, which no registry knows."""
+    place = f"{server.host}/origin-{'later' if later else 'now'}"
+    fleet.machine().build(fleet.checkout(), "--cache-to", f"type=registry,ref={place}/cache").ok()
+    machine = fleet.machine()
+    names = () if later else ("-t", "aaa/mine:1")
+    words = (*names, "-o", f"type=registry,name={place}/pushed:1", "--cache-from", f"type=registry,ref={place}/cache")
+    done = machine.build(fleet.checkout(), *words).ok()
+    assert (shared(done)["hits"], shared(done)["fetched"]) == (STEPS, 0)
+    if later:
+        machine.run("tag", f"{place}/pushed:1", "aaa/mine:1").ok()
+    assert machine.run("run", "aaa/mine:1", "cat", "/out").ok().out == "1\n2\n"
+    more = machine.build(project(tmp_path / "more", "FROM aaa/mine:1\nRUN cat /out > /more\n"), "-t", "more").ok()
+    assert more.verdicts() == {"RUN cat /out > /more": "new"}
+    machine.verify()
+
+
+@pytest.mark.parametrize(
+    ("options", "moves"), [("", False), (",compression-level=0", True)], ids=["as-pushed", "packed-otherwise"]
+)
+def test_a_reproducible_full_hit_moves_only_what_is_packed_otherwise(
+    fleet: Fleet, server: RegistryServer, tmp_path: Path, options: str, moves: bool
+) -> None:
+    def digest(machine: Command, host: str, *words: str) -> str:
+        file = tmp_path / "metadata.json"
+        to = ("-t", f"{host}/same{int(moves)}/app:1", "--push", "--metadata-file", file)
+        machine.build(fleet.checkout(), "--reproducible", *to, *words).ok()
+        return str(json.loads(file.read_text())["containerimage.digest"])
+
+    cache = f"/same{int(moves)}/cache"
+    fleet.machine().build(
+        fleet.checkout(), "--reproducible", "--cache-to", f"type=registry,ref={server.host}{cache}{options}"
+    ).ok()
+    with FaultProxy(server.host) as proxy:
+        proxy.plan()
+        found = digest(fleet.machine(), proxy.host, "--cache-from", f"type=registry,ref={proxy.host}{cache}")
+        fetched = [path for method, path, _ in proxy.seen if method == "GET" and "/blobs/" in path]
+        assert bool(fetched) == moves
+    # `RUN head /dev/urandom` differs each time, so the other machine takes the layers too, and packs them itself.
+    other = fleet.machine()
+    other.build(
+        fleet.checkout(), "--reproducible", "-t", "app", "--cache-from", f"type=registry,ref={server.host}{cache}"
+    )
+    other.run("run", "app", "true").ok()
+    assert digest(other, server.host) == found
 
 
 @pytest.mark.parametrize(

@@ -1,23 +1,25 @@
-"""A build with nothing to do, answered from its memo: it says what the ordinary way says, and is never stale."""
+"""A build with nothing to do, and its plan, answered from a memo: it says what the ordinary way says, and is never
+stale."""
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import random
 import re
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.command import PROGRAM, Command, write
+from tests.support.command import Command, write
+from tests.support.memos import DOCKERFILE, FILES, memos, modules_of
 
 from lamina import api
 from lamina.cli import unchanged
@@ -25,33 +27,7 @@ from lamina.cli.build import configure
 from lamina.cli.options import Parser
 from lamina.cli.remember import begin
 
-DOCKERFILE = """ARG BASE=base
-FROM ${BASE} AS first
-WORKDIR /app
-COPY . .
-FROM base
-COPY --from=first /app /copied
-COPY keep /keep
-LABEL a=b
-CMD ["sh"]
-"""
-FILES = {
-    "Dockerfile": DOCKERFILE,
-    ".dockerignore": "*\n!keep/**/*.txt\n!src\n",
-    "src/one.txt": "1",
-    "src/two.py": "22",
-    "src/deep/er/three.py": "333",
-    "keep/a.txt": "a",
-    "keep/in/side/b.txt": "b",
-    "keep/in/side/c.log": "ignored",
-    "out/ignored.txt": "never entered",
-}
 SECONDS = re.compile(r"\b\d+\.\ds")
-
-
-def memos(lamina: Command) -> list[Path]:
-    folder = lamina.root / "unchanged"
-    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 #: Imported before the children are forked, so that each need not do it again.
@@ -86,7 +62,7 @@ def test_a_replay_says_what_the_ordinary_way_says(ready: Command, old_context: P
     line: tuple[str | Path, ...] = ("build", *words, "--build-arg", "UNUSED=1", old_context)
     ready.run(*line).ok()
     ordinary = ready.run(*line).ok()
-    assert len(memos(ready)) == 1
+    assert len(memos(ready)) == 2, "its own, and that of the plans"
     assert replays(ready, *line[1:])
     replayed = ready.run(*line).ok()
     assert SECONDS.sub("", replayed.err).splitlines() == SECONDS.sub("", ordinary.err).splitlines()
@@ -95,13 +71,13 @@ def test_a_replay_says_what_the_ordinary_way_says(ready: Command, old_context: P
         assert "cached 4 of 4 steps, 0.0s" in replayed.err
         assert "WARNING: " in replayed.err
         assert re.search(r"#\d+ \[first 3/3\] COPY \. \.\n#\d+ CACHED\n", replayed.err)
-    memo = memos(ready)[0]
-    assert memo.stat().st_mode & 0o777 == 0o600
+    assert [memo.stat().st_mode & 0o777 for memo in memos(ready)] == [0o600, 0o600]
 
 
 def test_a_build_soon_after_an_edit_leaves_no_memo(ready: Command, tmp_path: Path) -> None:
     context = write(tmp_path / "new", FILES)
     for _ in range(2):
+        os.utime(context / "Dockerfile")
         ready.run("build", context).ok()
     assert memos(ready) == []
 
@@ -115,27 +91,32 @@ def test_flags_that_ask_for_work_always_get_it(ready: Command, old_context: Path
 
 def test_a_damaged_memo_is_as_good_as_none(ready: Command, old_context: Path) -> None:
     first = [ready.run("build", "-q", old_context).ok().out for _ in range(2)]
-    (memo,) = memos(ready)
-    data = memo.read_bytes()
-    for bad in (b"", data[:-1], data.replace(b"sha256:", b"sha256;", 1), b"\xff" * 100):
-        memo.write_bytes(bad)
+    whole = {memo: memo.read_bytes() for memo in memos(ready)}
+    damages: list[Callable[[bytes], bytes]] = [
+        lambda data: b"",
+        lambda data: data[:-1],
+        lambda data: data.replace(b"sha256:", b"sha256;", 1),
+        lambda data: b"\xff" * 100,
+    ]
+    for damage in damages:
+        for memo, data in whole.items():
+            memo.write_bytes(damage(data))
+        assert "lamina.api" in modules_of(ready, "plan", old_context)
         assert not replays(ready, "-q", old_context)
-        memo = memos(ready)[0]
-        assert memo.read_bytes() != bad, "the ordinary way wrote it anew"
+        for memo, data in whole.items():
+            assert memo.read_bytes() != damage(data), "the ordinary way wrote it anew"
     assert replays(ready, "-q", old_context)
     assert ready.run("build", "-q", old_context).ok().out == first[0]
 
 
-def test_a_replay_imports_next_to_nothing(ready: Command, old_context: Path) -> None:
+@pytest.mark.parametrize("command", ["build", "plan"])
+def test_a_replay_imports_next_to_nothing(ready: Command, old_context: Path, command: str) -> None:
     for _ in range(2):
         ready.run("build", old_context).ok()
-    line = [sys.executable, "-X", "importtime", *PROGRAM[1:], "build", str(old_context)]
-    done = subprocess.run(line, env=ready.environment(), capture_output=True, text=True, check=True)
-    modules = {part.rpartition("|")[2].strip() for part in done.stderr.splitlines() if part.startswith("import time:")}
+    modules = modules_of(ready, command, old_context)
     own = {name for name in modules if name.partition(".")[0] == "lamina"}
     assert own == {"lamina", "lamina.cli", "lamina.cli.unchanged"}
     assert not modules & {"msgspec", "argparse", "typing", "pathlib", "shutil", "subprocess", "urllib", "threading"}
-    assert "cached 4 of 4 steps" in done.stderr
 
 
 def test_an_ordinary_user_may_not_be_answered_from_roots_memo(old_context: Path, ready: Command) -> None:
@@ -162,7 +143,7 @@ class Project:
         if self.outside is not None:
             write(self.outside, {"Dockerfile": DOCKERFILE})
             self.words += ["-f", str(self.outside / "Dockerfile")]
-        self.environment = {"LAMINA_ROOT": str(lamina.root)}
+        self.environment = {**os.environ, "LAMINA_ROOT": str(lamina.root)}
 
     @property
     def dockerfile(self) -> Path:
@@ -185,7 +166,27 @@ class Project:
         return {"image": result.image_id, "cached": all(step.outcome == "cached" for step in steps)}
 
     def replay(self) -> int | None:
-        return unchanged.replay(self.words, self.environment)
+        return unchanged.replay("build", self.words, self.environment)
+
+    def replay_plan(self) -> int | None:
+        return unchanged.replay("plan", self.planning, self.environment)
+
+    def plan(self) -> dict[str, Any]:
+        """The ordinary way."""
+
+        def run() -> dict[str, Any]:
+            from lamina.cli.main import run
+
+            os.environ.update(self.environment)
+            with redirect_stdout(io.StringIO()) as out:
+                status = run(["plan", *self.planning])
+            return {"status": status, "out": out.getvalue()}
+
+        return forked(run)
+
+    @property
+    def planning(self) -> list[str]:
+        return ["--json", *self.words[3:]]
 
     def store(self, *words: str) -> None:
         def run() -> dict[str, Any]:
@@ -378,10 +379,16 @@ def test_whenever_a_replay_answers_the_ordinary_way_would_have_said_the_same(
             if before.get("cached"):
                 break
         assert before.get("cached"), before
-        time.sleep(0.01)  # one tick of the kernel's clock; really a memo keeps two seconds away from it
+        time.sleep(0.02)  # a tick of the kernel's clock; really a memo keeps two seconds away from it
         assert project.replay() == 0, f"nothing was done before edit {number}, {edit.__name__}"
         capsys.readouterr()
+        assert project.replay_plan() == 0, f"nothing was done before edit {number}, {edit.__name__}"
+        capsys.readouterr()
         edit(chance, project)
+        status = project.replay_plan()
+        said = capsys.readouterr().out
+        if status is not None:
+            assert {"status": status, "out": said} == project.plan(), f"edit {number}, {edit.__name__}"
         status = project.replay()
         said = capsys.readouterr().out
         after = project.ordinary()

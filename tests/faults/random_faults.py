@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.faults.random_site import get, tags
@@ -13,6 +14,7 @@ from tests.support.registry_server import RegistryServer
 
 ALWAYS = 1000
 PATHS = ("/manifests/", "/manifests/", "/blobs/sha256", "/blobs/", "/blobs/uploads", "/blobs/uploads", "", "", "/tags/")
+BUCKET_PATHS = ("/entries/", "/entries/", "/entries/k-", "/blobs/", "/blobs/", "", "")
 METHODS = ("", "", "", "GET", "PUT", "POST", "HEAD", "PATCH")
 STATUSES = (400, 401, 403, 404, 405, 408, 413, 416, 418, 429, 500, 502, 503, 504, 507)
 WAITS: tuple[dict[str, str], ...] = (
@@ -30,11 +32,11 @@ BODY: tuple[Kind, ...] = ("cut", "end", "short", "long", "unannounced", "corrupt
 UPLOAD: tuple[Kind, ...] = ("cut-upload", "cut-through", "corrupt-upload", "lost-answer")
 
 
-def network_fault(chance: random.Random) -> Fault:
+def network_fault(chance: random.Random, paths: Sequence[str]) -> Fault:
     """One that passes or one that lasts, at the n-th request that it could meet, at some byte of it."""
     fault = Fault(
         "delay",
-        chance.choice(PATHS),
+        chance.choice(paths),
         chance.choice(METHODS),
         times=chance.choice((1, 1, 1, 2, 5, ALWAYS)),
         after=chance.choice((0, 1, 30, chance.randrange(600), chance.randrange(60_000), chance.randrange(400_000))),
@@ -59,9 +61,9 @@ def network_fault(chance: random.Random) -> Fault:
     return fault
 
 
-def damage(path: Path, chance: random.Random, *, flips: bool = True) -> str:
-    """Damage a file, and say how."""
-    data = bytearray(path.read_bytes())
+def damaged(content: bytes, chance: random.Random, *, flips: bool = True) -> tuple[bytes, str]:
+    """These bytes damaged, and how they are."""
+    data = bytearray(content)
     kind = chance.choice(("cut", "flipped", "swollen", "empty", "zeroed") if flips else ("cut", "empty"))
     place = chance.randrange(len(data)) if data else 0
     match kind:
@@ -75,8 +77,14 @@ def damage(path: Path, chance: random.Random, *, flips: bool = True) -> str:
             data.clear()
         case "zeroed":
             data[place : place + 512] = bytes(len(data[place : place + 512]))
+    return bytes(data), f"{kind} at {place}"
+
+
+def damage(path: Path, chance: random.Random, *, flips: bool = True) -> str:
+    """Damage a file, and say how."""
+    data, how = damaged(path.read_bytes(), chance, flips=flips)
     path.write_bytes(data)
-    return f"{path.name[:16]} {kind} at {place}"
+    return f"{path.name[:16]} {how}"
 
 
 def damage_folder(folder: Path, chance: random.Random) -> list[str]:

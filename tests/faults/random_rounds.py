@@ -5,51 +5,29 @@ from __future__ import annotations
 
 import random
 import re
-import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults.random_faults import damage, damage_folder, network_fault, tamper
-from tests.faults.random_site import Hasty, Site, build, cleared, digest, get, unsound
+from tests.faults import random_buckets, random_cases
+from tests.faults.random_cases import Case
+from tests.faults.random_faults import BUCKET_PATHS, PATHS, network_fault
+from tests.faults.random_site import Site, cleared, tagged, unsound
 from tests.support.command import Completed
+from tests.support.waiting import PATIENCE, copied
 
 from lamina.diagnostics import exit_code
 
-#: Seconds that an operation may take. A cache or a registry that hangs costs a few seconds, each time it is asked anew.
-BOUND = 40.0
+CASES = {**random_cases.CASES, **random_buckets.CASES}
 _ERROR = re.compile(r"^  \[([a-z0-9-]+)\]$", re.MULTILINE)
 
 
 #: What an interpreter says that is interrupted before the command is there.
 _STARTING = "in <module>\n"
-
-#: A build whose digest is known; a name follows.
-BUILD = ("build", "-q", "--reproducible", "-t")
-
-
-@dataclass
-class Case:
-    """An operation on one machine. `right` lists what is wrong of a success; `out` is the file that it writes, if it
-    does. A `free` operation may not fail because of the network. `inputs` may be damaged beforehand; `mend` undoes it.
-    `repository` is where it writes in the registry."""
-
-    machine: Hasty
-    words: list[str | Path]
-    right: Callable[[Completed], Iterator[str]]
-    repository: str = ""
-    out: Path | None = None
-    online: bool = True
-    free: bool = False
-    runs: bool = False
-    spoil: Callable[[random.Random], list[str]] | None = None
-    mend: Callable[[], object] = lambda: None
-    #: Whether a success with damaged inputs must be right, too: a changed tar of files is another tar of files.
-    strict: bool = True
 
 
 @dataclass
@@ -72,6 +50,7 @@ class Round:
         with ExitStack() as held:
             held.callback(cleared, self.folder)
             held.callback(self.site.proxy.plan)
+            held.callback(self.site.bucket_proxy.plan)
             case = CASES[self.kind](self.site, self.seed, self.folder)
             self.told.append(f"{self.kind}: lamina {' '.join(map(str, case.words))}")
             self._broken(case, chance, held)
@@ -83,7 +62,8 @@ class Round:
         spoiled = case.spoil is not None and (not case.online or chance.random() < 0.6)
         if spoiled and case.spoil is not None:
             self.told += case.spoil(chance)
-        faults = [network_fault(chance) for _ in range(chance.choice((1, 1, 2, 3)))] if case.online else []
+        proxy, paths = (self.site.bucket_proxy, BUCKET_PATHS) if case.bucket else (self.site.proxy, PATHS)
+        faults = [network_fault(chance, paths) for _ in range(chance.choice((1, 1, 2, 3)))] if case.online else []
         blow = chance.choice(
             ("kill", "interrupt", "limit", "disk", "", "", "", "") if case.online or spoiled else BLOWS
         )
@@ -95,7 +75,7 @@ class Round:
         if blow == "disk":
             self._move(case, chance.choice((200_000, chance.randrange(50_000, 4_000_000))), held)
         self.told += [*map(str, faults), *(f"{name}={value}" for name, value in env.items()), blow]
-        self.site.proxy.plan(*faults)
+        proxy.plan(*faults)
         started = time.monotonic()
         process = subprocess.Popen(
             case.machine.line(*case.words),
@@ -109,14 +89,14 @@ class Round:
             time.sleep(chance.uniform(0.15 if blow == "interrupt" else 0.02, 0.6))
             process.send_signal(signal.SIGKILL if blow == "kill" else signal.SIGINT)
         try:
-            out, err = process.communicate(timeout=BOUND)
+            out, err = process.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
             out, err = process.communicate()
-            self.wrong.append(f"not done after {BOUND:.0f} s")
+            self.wrong.append(f"not done after {PATIENCE:.0f} s")
         done = Completed(process.returncode, out, err)
         self.told.append(f"status {done.code} after {time.monotonic() - started:.1f} s: {done.err[-1500:]}")
-        self.site.proxy.plan()
+        proxy.plan()
         self._judge(case, done, blow, spoiled)
         self._look_around(case, killed=blow in ("kill", "interrupt"), full=blow in ("limit", "disk"))
 
@@ -159,12 +139,12 @@ class Round:
         if case.repository:
             self.wrong += unsound(self.site.server, case.repository)
             wanted = {self.site.manifest, None}
-            if "app" in case.repository and _tagged(self.site, case.repository) not in wanted:
+            if "app" in case.repository and tagged(self.site.server, case.repository) not in wanted:
                 self.wrong.append("the tag names another image")
 
     def _again(self, case: Case) -> None:
         """Without faults, twice where the first may only mend."""
-        done = case.machine.run(*case.words)
+        done = case.machine.run(*case.words, env={"HASTY_SECONDS": str(PATIENCE)})
         if done.code != 0:
             self.wrong.append(f"again without faults: {done.code} {done.err[-1500:]}")
             return
@@ -185,13 +165,13 @@ class Round:
         place, aside = self.folder / "disk", self.folder / "aside"
         place.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={needed + spare + 65536}", "tmpfs", place], check=True)
-        subprocess.run(["cp", "-a", root, place / "store"], check=True)
+        copied(root, place / "store")
         root.rename(aside)
         root.symlink_to(place / "store")
 
         def back() -> None:
             root.unlink()
-            subprocess.run(["cp", "-a", place / "store", root], check=True)
+            copied(place / "store", root)
             subprocess.run(["umount", "-l", place], check=True)
 
         # What is on the small disk is taken back before the operation is tried again.
@@ -208,226 +188,3 @@ def _both(first: Callable[[], object], then: Callable[[], object]) -> Callable[[
         then()
 
     return both
-
-
-def _tagged(site: Site, repository: str) -> str | None:
-    import hashlib
-
-    raw = get(site.server, f"{repository}/manifests/1")
-    return None if raw is None else "sha256:" + hashlib.sha256(raw).hexdigest()
-
-
-# --- the operations --------------------------------------------------------------------------------------------------
-def _push(site: Site, seed: int, folder: Path) -> Case:
-    machine, repository = site.machine(folder / "store", site.built), f"r{seed}/app"
-    name = f"{site.proxy.host}/{repository}:1"
-    machine.run("tag", "app", name).ok()
-
-    def right(done: Completed) -> Iterator[str]:
-        if done.out.strip() != site.manifest or _tagged(site, repository) != site.manifest:
-            yield f"pushed {done.out.strip()}, the tag has {_tagged(site, repository)}"
-
-    return Case(machine, ["push", "-q", name], right, repository)
-
-
-def _pull(site: Site, seed: int, folder: Path) -> Case:
-    machine = Hasty(folder / "store", env={"HOME": str(site.folder)})
-    machine.run("images").ok()
-    name = f"{site.proxy.host}/images/app:1"
-
-    def right(done: Completed) -> Iterator[str]:
-        if done.out.strip() != site.manifest:
-            yield f"pulled {done.out.strip()}"
-        yield from _same_files(site, machine, name, folder)
-
-    return Case(machine, ["pull", "-q", name], right)
-
-
-def _same_files(site: Site, machine: Hasty, name: str, folder: Path) -> Iterator[str]:
-    tar = folder / "seen.tar"
-    done = machine.run("export", name, "-o", tar)
-    if done.code or digest(tar) != site.files:
-        yield f"the image's files are others: {done.err}"
-    tar.unlink(missing_ok=True)
-
-
-def _built(site: Site, machine: Hasty, folder: Path) -> Callable[[Completed], Iterator[str]]:
-    def right(done: Completed) -> Iterator[str]:
-        image = machine.run("inspect", "app")
-        if site.image not in image.out + done.out:
-            yield f"built another image: {image.out}{image.err}"
-        yield from _same_files(site, machine, "app", folder)
-
-    return right
-
-
-def _cache_to(site: Site, seed: int, folder: Path) -> Case:
-    machine, repository = site.machine(folder / "store", site.plain), f"r{seed}/cache"
-    words: list[str | Path] = [
-        *BUILD,
-        "app",
-        "--cache-to",
-        _cache(site, repository),
-        site.context,
-    ]
-    return Case(machine, words, _built(site, machine, folder), repository, free=True, runs=True)
-
-
-def _cache(site: Site, repository: str) -> str:
-    return f"type=registry,ref={site.proxy.host}/{repository},timeout=1"
-
-
-def _cache_from(site: Site, seed: int, folder: Path) -> Case:
-    machine = site.machine(folder / "store", site.plain)
-    words: list[str | Path] = [
-        *BUILD,
-        "app",
-        "--cache-from",
-        _cache(site, "images/cache"),
-        site.context,
-    ]
-    return Case(machine, words, _built(site, machine, folder), "images/cache", free=True, runs=True)
-
-
-def _cached_push(site: Site, seed: int, folder: Path) -> Case:
-    machine, repository = site.machine(folder / "store", site.plain), f"r{seed}/app"
-    name = f"{site.proxy.host}/{repository}:1"
-    words: list[str | Path] = [
-        *BUILD,
-        name,
-        "--push",
-        "--cache-from",
-        _cache(site, "images/cache"),
-    ]
-
-    def right(done: Completed) -> Iterator[str]:
-        if _tagged(site, repository) != site.manifest:
-            yield f"the tag has {_tagged(site, repository)}"
-
-    return Case(machine, [*words, site.context], right, repository, runs=True)
-
-
-def _tampered(site: Site, seed: int, folder: Path) -> Case:
-    machine, repository = site.machine(folder / "store", site.plain), f"r{seed}/cache"
-    writer = site.machine(folder / "writer", site.built)
-    direct = f"type=registry,ref={site.server.host}/{repository}"
-    build(writer, site.context, "--no-cache", "--cache-to", direct).ok()
-    cache = _cache(site, repository)
-    words: list[str | Path] = [
-        *BUILD,
-        "app",
-        "--cache-from",
-        cache,
-        "--cache-to",
-        cache,
-        site.context,
-    ]
-
-    def spoil(chance: random.Random) -> list[str]:
-        return tamper(site.server, repository, chance)
-
-    return Case(machine, words, _built(site, machine, folder), repository, free=True, runs=True, spoil=spoil)
-
-
-def _folder_cache(site: Site, seed: int, folder: Path) -> Case:
-    machine, place = site.machine(folder / "store", site.plain), folder / "cache"
-    shutil.copytree(site.cache, place)
-    both = [f"--cache-{way}=type=local,dest={place}" for way in ("from", "to")]
-    words: list[str | Path] = [*BUILD, "app", *both, site.context]
-
-    return Case(
-        machine,
-        words,
-        _built(site, machine, folder),
-        online=False,
-        free=True,
-        runs=True,
-        spoil=lambda chance: damage_folder(place, chance),
-    )
-
-
-def _archive(site: Site, seed: int, folder: Path) -> Case:
-    machine, out = site.machine(folder / "store", site.built), folder / "layout.tar"
-    words: list[str | Path] = [*BUILD, "app", "-o", f"type=oci,dest={out}", site.context]
-
-    def right(done: Completed) -> Iterator[str]:
-        if not out.exists() or digest(out) != digest(site.layout):
-            yield "the archive is another"
-
-    return Case(machine, words, right, out=out, online=False, runs=True)
-
-
-def _save(site: Site, seed: int, folder: Path) -> Case:
-    machine, out = site.machine(folder / "store", site.built), folder / "saved.tar"
-
-    def right(done: Completed) -> Iterator[str]:
-        if not out.exists() or digest(out) != digest(site.saved):
-            yield "the archive is another"
-
-    return Case(machine, ["save", "app", "-o", out], right, out=out, online=False)
-
-
-def _export(site: Site, seed: int, folder: Path) -> Case:
-    machine, out = site.machine(folder / "store", site.built), folder / "exported.tar"
-
-    def right(done: Completed) -> Iterator[str]:
-        if not out.exists() or digest(out) != site.files:
-            yield "the tar is another"
-
-    return Case(machine, ["export", "app", "-o", out], right, out=out, online=False)
-
-
-def _load(site: Site, seed: int, folder: Path) -> Case:
-    machine, source = site.machine(folder / "store", site.plain), folder / "archive.tar"
-    whole = site.saved if seed % 2 else site.layout
-    shutil.copy(whole, source)
-
-    def right(done: Completed) -> Iterator[str]:
-        if "app:latest" not in done.out:
-            yield f"loaded {done.out}"
-        yield from _same_files(site, machine, "app", folder)
-
-    return Case(
-        machine,
-        ["load", "-i", source],
-        right,
-        online=False,
-        spoil=lambda chance: [damage(source, chance)] if chance.random() < 0.6 else [],
-        mend=lambda: shutil.copy(whole, source),
-        strict=False,
-    )
-
-
-def _import(site: Site, seed: int, folder: Path) -> Case:
-    machine, source = Hasty(folder / "store", env={"HOME": str(site.folder)}), folder / "root.tar"
-    machine.run("images").ok()
-    shutil.copy(site.root, source)
-
-    def right(done: Completed) -> Iterator[str]:
-        if done.out.strip() != site.imported:
-            yield f"imported {done.out}"
-
-    return Case(
-        machine,
-        ["import", source, "busybox", "--env", "PATH=/bin"],
-        right,
-        online=False,
-        spoil=lambda chance: [damage(source, chance, flips=False)] if chance.random() < 0.6 else [],
-        mend=lambda: shutil.copy(site.root, source),
-    )
-
-
-CASES: dict[str, Callable[[Site, int, Path], Case]] = {
-    "push": _push,
-    "pull": _pull,
-    "cache-to": _cache_to,
-    "cache-from": _cache_from,
-    "cached-push": _cached_push,
-    "tampered": _tampered,
-    "folder-cache": _folder_cache,
-    "archive": _archive,
-    "save": _save,
-    "export": _export,
-    "load": _load,
-    "import": _import,
-}

@@ -7,8 +7,6 @@ import hashlib
 import json
 import os
 import random
-import shutil
-import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -17,9 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.bucket_server import BucketServer, running_bucket
 from tests.support.command import Command, Completed, project
 from tests.support.fault_proxy import FaultProxy
 from tests.support.registry_server import RegistryServer, running_registry
+from tests.support.waiting import copied, removed
 
 import lamina
 
@@ -47,12 +47,15 @@ class Hasty(Command):
 @dataclass(frozen=True)
 class Site:
     """`plain` is a store with busybox alone, `built` one with the image `app` of ID `image`, manifest `manifest`.
-    `files` is the digest of its files as one tar; `saved` and `layout` are archives of it; `imported` is the ID of what
-    the tar `root` is imported as. `cache` is a directory with the shared cache of all its steps."""
+    `bucket` is a bucket, `bucket_proxy` what stands before it. `files` is the digest of the image's files as one tar;
+    `saved` and `layout` are archives of it; `imported` is the ID of what the tar `root` is imported as. `cache` is a
+    directory with the shared cache of all its steps."""
 
     folder: Path
     server: RegistryServer
     proxy: FaultProxy
+    bucket: BucketServer
+    bucket_proxy: FaultProxy
     context: Path
     plain: Path
     built: Path
@@ -67,8 +70,7 @@ class Site:
 
     def machine(self, root: Path, start: Path) -> Hasty:
         """A machine whose store begins as a copy of `start`."""
-        subprocess.run(["cp", "-a", f"{start}/.", root], check=True)
-        return Hasty(root, env={"HOME": str(self.folder)})
+        return Hasty(copied(start, root), env={"HOME": str(self.folder)})
 
 
 @contextmanager
@@ -76,16 +78,18 @@ def made(folder: Path, busybox: Path) -> Iterator[Site]:
     """A site below `folder`, where `busybox` is the tar of a root file system."""
     context = project(folder / "context", DOCKERFILE, {"src/a": "1\n", "src/b": "2\n"})
     (context / "noise").write_bytes(random.Random(5).randbytes(400_000))
-    with running_registry(folder / "registry") as server, FaultProxy(server.host) as proxy:
+    with (
+        running_registry(folder / "registry") as server,
+        FaultProxy(server.host) as proxy,
+        running_bucket() as bucket,
+        FaultProxy(bucket.url.removeprefix("http://")) as bucket_proxy,
+    ):
         env = {"HOME": str(folder)}
         plain = Hasty(folder / "plain", env=env)
         imported = plain.run("import", busybox, "busybox", "--env", "PATH=/bin").ok().out.strip()
-        built = Hasty(folder / "built", env=env)
-        subprocess.run(["cp", "-a", plain.root, built.root], check=True)
+        built = Hasty(copied(plain.root, folder / "built"), env=env)
         image = build(built, context, "-t", "app").ok().image
-        built.run("cache", "verify").ok()  # and with that no process of it is at work any more
-        other = Hasty(folder / "other", env=env)
-        subprocess.run(["cp", "-a", built.root, other.root], check=True)
+        other = Hasty(copied(built.root, folder / "other"), env=env)
         name = f"{server.host}/images/app:1"
         other.run("tag", "app", name).ok()
         manifest = other.run("push", "-q", name).ok().out.strip()
@@ -100,6 +104,8 @@ def made(folder: Path, busybox: Path) -> Iterator[Site]:
             folder,
             server,
             proxy,
+            bucket,
+            bucket_proxy,
             context,
             plain.root,
             built.root,
@@ -140,6 +146,12 @@ def tags(server: RegistryServer, repository: str) -> list[str]:
     return list(json.loads(found)["tags"] or ()) if found else []
 
 
+def tagged(server: RegistryServer, repository: str) -> str | None:
+    """The digest of what the tag `1` names."""
+    raw = get(server, f"{repository}/manifests/1")
+    return None if raw is None else "sha256:" + hashlib.sha256(raw).hexdigest()
+
+
 def unsound(server: RegistryServer, repository: str) -> Iterator[str]:
     """What is wrong in a repository: every blob of every tag is there and what its digest says."""
     for tag in tags(server, repository):
@@ -164,4 +176,4 @@ def wrong_files(server: RegistryServer) -> list[str]:
 
 def cleared(folder: Path) -> None:
     """Delete; a process that syncs a store may still write there."""
-    shutil.rmtree(folder, ignore_errors=True)
+    removed(folder)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.command import Command, project
+from tests.support.waiting import copied
 
 
 @pytest.fixture
@@ -19,8 +20,7 @@ def small(tmp_path: Path, busybox_store: Path) -> Iterator[Command]:
     place.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", place], check=True)
     try:
-        subprocess.run(["cp", "-a", busybox_store, place / "store"], check=True)
-        yield Command(place / "store")
+        yield Command(copied(busybox_store, place / "store"))
     finally:
         subprocess.run(["umount", "-l", place], check=True)
 

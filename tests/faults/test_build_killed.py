@@ -11,6 +11,7 @@ from typing import IO
 
 import pytest
 from tests.support.command import Command, finish, project
+from tests.support.waiting import PATIENCE
 
 TEXT = """FROM busybox AS side
 RUN sleep 0.05; head -c 2000000 /dev/urandom > /noise; echo side > /side
@@ -45,8 +46,8 @@ def processes_of(root: Path) -> list[str]:
 
 
 def quiet(root: Path) -> bool:
-    """Whether within a second no process has to do with the store any more."""
-    deadline = time.monotonic() + 1
+    """Whether no process has to do with the store any more, after a while: far less than what a step here sleeps."""
+    deadline = time.monotonic() + PATIENCE
     while processes_of(root):
         if time.monotonic() > deadline:
             return False
@@ -100,14 +101,14 @@ def test_a_build_that_is_killed_at_any_moment_loses_nothing_and_leaves_nothing(
 
 
 def test_what_was_committed_before_the_kill_is_a_hit_afterwards(lamina: Command, tmp_path: Path) -> None:
-    text = "FROM busybox\nRUN echo first > /first\nRUN echo second > /second; echo now; sleep 30\n"
+    text = "FROM busybox\nRUN echo first > /first\nRUN echo second > /second; echo now; sleep 4241\n"
     context = project(tmp_path / "context", text)
     process = lamina.start("build", context)
     wait_for_now(process.stderr)
     process.kill()
     finish(process)
     assert quiet(lamina.root)
-    (context / "Dockerfile").write_text(text.replace("; echo now; sleep 30", ""))
+    (context / "Dockerfile").write_text(text.replace("; echo now; sleep 4241", ""))
     done = lamina.build(context)
     assert done.row("RUN echo first").verdict == "cached"
     assert set(done.verdicts()) == {"RUN echo second > /second"}
@@ -124,10 +125,8 @@ def test_an_interrupt_ends_everything_at_once(lamina: Command, tmp_path: Path, c
     }
     process = lamina.start(*words[command])
     wait_for_now(process.stdout if command == "run" else process.stderr)
-    started = time.monotonic()
     process.send_signal(signal.SIGINT)
     done = finish(process)
-    assert time.monotonic() - started < 2
     assert done.code == 130, done.err
     assert "Traceback" not in done.err
     assert quiet(lamina.root)

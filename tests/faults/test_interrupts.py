@@ -17,9 +17,10 @@ import pytest
 from tests.support.command import Command, finish, project
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.registry_server import RegistryServer, running_registry
+from tests.support.waiting import PATIENCE, copied, wait_for
 
 #: Long beside what an interrupt may take.
-LONG = 30.0
+LONG = 300.0
 DOCKERFILE = "FROM busybox\nCOPY random /\nRUN cat /random > /copy\n"
 
 
@@ -37,7 +38,7 @@ class Ready(NamedTuple):
 
     @property
     def cache(self) -> str:
-        return f"type=registry,ref={self.proxy.host}/interrupts/cache,timeout=25"
+        return f"type=registry,ref={self.proxy.host}/interrupts/cache,timeout=200"
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +54,7 @@ def ready(server: RegistryServer, lamina: Command, busybox_store: Path, tmp_path
     with FaultProxy(server.host) as proxy:
         made = Ready(server, proxy, lamina, context)
         lamina.build(context, "-t", made.image, "--push", "--cache-to", made.cache).ok()
-        subprocess.run(["cp", "-a", busybox_store, tmp_path / "fresh"], check=True)
-        yield made._replace(lamina=Command(tmp_path / "fresh"))
+        yield made._replace(lamina=Command(copied(busybox_store, tmp_path / "fresh")))
 
 
 HANGING = {
@@ -136,12 +136,19 @@ def test_what_cannot_be_cut_is_left(lamina: Command, tmp_path: Path, kind: str) 
             words = ("build", "--cache-from" if kind == "bucket-read" else "--cache-to", bucket, context)
         process = user.start(*words)
         if kind == "connect":
-            time.sleep(2)
+            wait_for(lambda: connecting(port))
         else:
-            assert select.select([silent], [], [], 10)[0]
+            assert select.select([silent], [], [], PATIENCE)[0]
             time.sleep(0.5)
         assert process.poll() is None, finish(process).err
         interrupted(process)
     lamina.build(context).ok()
     assert not list((lamina.root / "tmp").iterdir())
     lamina.verify()
+
+
+def connecting(port: int) -> bool:
+    """Whether somebody on this machine waits for a connection to the port."""
+    waiting = "02"  # SYN_SENT
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return any((line.split()[2].endswith(f":{port:04X}"), line.split()[3]) == (True, waiting) for line in lines)

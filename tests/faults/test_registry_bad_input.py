@@ -23,6 +23,7 @@ from tests.support.command import Command, Completed, project
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.registry_server import RegistryServer, running_registry
 from tests.support.token_server import running_token_server
+from tests.support.waiting import PATIENCE, copied
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -37,8 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]
 @pytest.fixture
 def user(tmp_path: Path, busybox_store: Path) -> Hasty:
     """A machine with the image `busybox`, that has little patience with registries."""
-    subprocess.run(["cp", "-a", busybox_store, tmp_path / "store"], check=True)
-    return Hasty(tmp_path / "store", env={"HOME": str(tmp_path)})
+    return Hasty(copied(busybox_store, tmp_path / "store"), env={"HOME": str(tmp_path)})
 
 
 @contextmanager
@@ -140,7 +140,8 @@ def test_a_bomb_from_a_registry_that_fills_the_disk(server: RegistryServer, tmp_
     put(server, "bomb/app/manifests/1", json.dumps(manifest).encode(), MANIFEST)
     with small_disk(tmp_path / "disk", "24m") as disk:
         lamina = Command(disk / "store", env={"HOME": str(tmp_path)})
-        done = lamina.run("pull", "--platform", "linux/amd64", f"{server.host}/bomb/app:1")
+        lamina.run("pull", "--platform", "linux/amd64", f"{server.host}/bomb/app:1").ok()
+        done = lamina.run("run", "--platform", "linux/amd64", f"{server.host}/bomb/app:1", "true")
         refused(done, 9, "image-unpack-failed", "'bomb'", "No space left on device", "free some space")
         assert lamina.contents()["snapshots"] == []
         assert not list((lamina.root / "tmp").iterdir())
@@ -169,9 +170,7 @@ def test_a_registry_whose_disk_is_full(user: Hasty, tmp_path: Path) -> None:
         name, cache = f"{server.host}/full/app:1", f"type=registry,ref={server.host}/full/cache,timeout=2"
         done = user.build(context, "-t", name, "--cache-to", cache)
         assert (done.code, len(done.warnings)) == (0, 1) and "full/cache is left aside" in done.warnings[0]
-        started = time.monotonic()
         refused(user.run("push", name), 6, "registry-bad-response", server.host, "HTTP 500", "try again later")
-        assert time.monotonic() - started < 20
         assert tags(server, "full/app") == [] and list(unsound(server, "full/cache")) == []
         subprocess.run(["mount", "-o", "remount,size=32m", disk], check=True)
         user.run("push", name).ok()
@@ -185,14 +184,13 @@ def test_two_images_pushed_under_one_name_at_once(server: RegistryServer, user: 
     name = f"{server.host}/race/app:1"
     machines, digests = [], set()
     for number in range(2):
-        machine = Hasty(tmp_path / f"machine-{number}", env=user.env)
-        subprocess.run(["cp", "-a", user.root, machine.root], check=True)
+        machine = Hasty(copied(user.root, tmp_path / f"machine-{number}"), env=user.env)
         context = project(tmp_path / f"p{number}", f"FROM busybox\nRUN echo {number} > /n\n")
         machine.build(context, "-t", name).ok()
         machines.append(machine)
     for _ in range(3):
         for process in [machine.start("push", "-q", name) for machine in machines]:
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=PATIENCE)
             assert process.returncode == 0, err
             digests.add(out.decode().strip())
     assert len(digests) == 2
@@ -205,8 +203,7 @@ def test_two_images_pushed_under_one_name_at_once(server: RegistryServer, user: 
 def test_a_clock_years_off(server: RegistryServer, user: Hasty, tmp_path: Path, years: int) -> None:
     """It changes no result: only certificates depend on it, and say so."""
     env = {"HOME": str(tmp_path), "HASTY_CLOCK": str(years * 365 * 86400)}
-    wrong = Hasty(tmp_path / "wrong", env=env)
-    subprocess.run(["cp", "-a", user.root, wrong.root], check=True)
+    wrong = Hasty(copied(user.root, tmp_path / "wrong"), env=env)
     context = project(tmp_path / "p", "FROM busybox\nRUN echo made > /made\nCOPY Dockerfile /\n")
     repository = "clock/ahead" if years > 0 else "clock/behind"
     cache = f"type=registry,ref={server.host}/{repository}-cache"

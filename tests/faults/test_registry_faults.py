@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from tests.support.fault_proxy import Fault, FaultProxy, Kind
 from tests.support.oci_layouts import MadeImage, make_layout
-from tests.support.registry_server import RegistryServer, free_port, running_registry
+from tests.support.ports import closed_port
+from tests.support.registry_server import RegistryServer, running_registry
 
 from lamina.diagnostics import BuildFailure
 from lamina.digest import Digest, digest_of
@@ -101,7 +102,7 @@ def failing(setup: Setup, *faults: Fault) -> BuildFailure:
         Fault("cut", "/blobs/", after=0, times=2),
         Fault("end", "/blobs/", after=1_200_000, times=4),
         Fault("short", "/blobs/", after=1_000_000),
-        Fault("hang", "/blobs/", after=2_000_000, seconds=1.0),
+        Fault("hang", "/blobs/", after=2_000_000, seconds=60),
         Fault("refuse", "/blobs/", times=2),
         Fault("delay", "/blobs/", seconds=0.1),
         Fault("status", "/blobs/", status=500, times=2),
@@ -152,7 +153,7 @@ def test_retry_after_is_heeded(setup: Setup) -> None:
         (Fault("digest", "/manifests/"), "registry-wrong-digest"),
         (Fault("corrupt", "/manifests/", after=20), "registry-wrong-digest"),
         (Fault("long", "/manifests/", after=1), "registry-wrong-digest"),
-        (Fault("hang", "/manifests/", seconds=0.6, times=99), "registry-timeout"),
+        (Fault("hang", "/manifests/", seconds=60, times=99), "registry-timeout"),
         (Fault("cut", "/manifests/", after=10, times=99), "registry-unreachable"),
         (Fault("refuse", "/manifests/", times=99), "registry-unreachable"),
         (Fault("redirect", "/manifests/", location="/v2/public/app/manifests/1", times=99), "registry-bad-response"),
@@ -163,20 +164,18 @@ def test_retry_after_is_heeded(setup: Setup) -> None:
         (Fault("long", "/blobs/", after=1), "registry-oversized"),
         (Fault("unannounced", "/blobs/", after=1), "registry-oversized"),
         (Fault("short", "/blobs/", after=1 << 30, times=99), "registry-truncated"),
-        (Fault("hang", "/blobs/", after=10, seconds=0.6, times=99), "registry-timeout"),
+        (Fault("hang", "/blobs/", after=10, seconds=60, times=99), "registry-timeout"),
         (Fault("cut", "/blobs/", after=10, times=99), "registry-unreachable"),
     ],
     ids=lambda value: value if isinstance(value, str) else f"{value.kind}-{value.path}-{value.status}",
 )
 def test_lasting_trouble_is_named(setup: Setup, fault: Fault, reference: str) -> None:
-    started = time.monotonic()
     assert failing(setup, fault).diagnostic.reference == reference
-    assert time.monotonic() - started < 6
 
 
 def test_nobody_listens(setup: Setup) -> None:
-    host = f"127.0.0.1:{free_port()}"
-    with pytest.raises(BuildFailure) as caught:
+    with closed_port() as port, pytest.raises(BuildFailure) as caught:
+        host = f"127.0.0.1:{port}"
         RegistryClient(setup.session()).resolve(parse_reference(f"{host}/public/app:1"))
     said = caught.value.diagnostic
     assert (said.reference, said.cause) == ("registry-unreachable", "Connection refused")
@@ -193,19 +192,16 @@ def test_a_name_that_does_not_exist(setup: Setup) -> None:
 def test_a_server_that_never_answers_is_given_up_in_time(setup: Setup) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = f"127.0.0.1:{silent.getsockname()[1]}"
-        started = time.monotonic()
         with pytest.raises(BuildFailure) as caught:
             RegistryClient(setup.session(read_seconds=HASTE)).resolve(parse_reference(f"{host}/public/app:1"))
     assert caught.value.diagnostic.reference == "registry-timeout"
-    assert time.monotonic() - started < 6
 
 
 def test_a_long_wait_is_not_slept(setup: Setup) -> None:
     setup.proxy.plan(Fault("status", "/manifests/", status=429, header={"Retry-After": "3600"}, times=99))
-    started = time.monotonic()
     with pytest.raises(BuildFailure) as caught:
         RegistryClient(setup.session()).manifest(setup.name)
-    assert time.monotonic() - started < 1
+    assert len(setup.proxy.seen) == 1
     assert "3600 seconds" in (caught.value.diagnostic.hint or "")
 
 
@@ -220,10 +216,9 @@ def test_tls_to_a_plain_server_is_explained(setup: Setup) -> None:
 def test_an_unknown_authority_is_refused_at_once(setup: Setup, tmp_path: Path) -> None:
     with running_registry(tmp_path, tls=True) as server:
         session = Session(RegistrySettings(secure=(server.host,)), DockerCredentials(None))
-        started = time.monotonic()
         with pytest.raises(BuildFailure) as caught:
             RegistryClient(session).resolve(parse_reference(f"{server.host}/public/app:1"))
-    assert time.monotonic() - started < 1
+    assert server.log.read_text().count("TLS handshake error") == 1
     assert caught.value.diagnostic.reference == "registry-unreachable"
     assert "certificate" in (caught.value.diagnostic.cause or "")
 

@@ -11,6 +11,7 @@ import pytest
 from tests.support.command import finish
 from tests.support.registry_server import RegistryServer, running_registry
 from tests.support.shared_machines import STEPS, Fleet, check_registry
+from tests.support.waiting import PATIENCE
 
 from lamina.cli.options import reference
 from lamina.cli.shared_options import Limits
@@ -68,7 +69,7 @@ def test_three_builders_and_one_who_clears_away(
                 assert machine.run("run", "app", "cat", "/out").ok().out == f"{first}2\n"
                 machine.verify()
     finally:
-        said, _ = pruner.communicate("enough\n", timeout=60)
+        said, _ = pruner.communicate("enough\n", timeout=PATIENCE)
     assert pruner.returncode == 0
     rounds, documents, _ = map(int, said.split())
     assert rounds >= 3 and documents >= 3

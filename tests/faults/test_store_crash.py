@@ -167,8 +167,7 @@ def test_killed_at_random_moments_nothing_committed_is_lost(tmp_path: Path) -> N
             [sys.executable, "-c", WRITER, root, str(start)], stdout=subprocess.PIPE, text=True, env=environment
         ) as child:
             assert child.stdout is not None
-            committed.append(int(child.stdout.readline()))
-            time.sleep(chance.uniform(0, 0.2))
+            committed += [int(child.stdout.readline()) for _ in range(chance.randrange(5, 60))]
             child.send_signal(signal.SIGKILL)
             committed += [int(line) for line in child.stdout if line.endswith("\n")]
         with Store.open(root) as store:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.store_making import a_digest, a_record, add_layer, content_diff_id
+from tests.support.waiting import PATIENCE
 
 from lamina.diagnostics import BuildFailure
 from lamina.store import gc
@@ -55,7 +56,7 @@ from lamina.store.store import Store
 with Store.open(Path(sys.argv[1])) as store, store.locks.hold("step"), store.snapshots.begin(None) as work:
     (work.upper / "big").write_text("x")
     print("held", flush=True)
-    time.sleep(60)
+    time.sleep(6000)
 """
 
 
@@ -67,7 +68,7 @@ def start(script: str, *arguments: object) -> subprocess.Popen[str]:
 
 def run_all(processes: list[subprocess.Popen[str]]) -> None:
     for process in processes:
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE)
         assert process.returncode == 0
 
 

@@ -11,18 +11,19 @@ from __future__ import annotations
 import base64
 import hmac
 import http.client
-import socket
+import re
 import subprocess
 import sys
-import time
+import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from pathlib import Path
 from typing import Literal
 
-from tests.support.registry_server import free_port
+from tests.support.ports import serving
+from tests.support.waiting import PATIENCE
 
 Kind = Literal["s3", "gs", "az"]
 BUCKET = "shared"
@@ -41,6 +42,10 @@ class BucketServer:
     kind: Kind
     url: str
     env: Mapping[str, str] = field(default_factory=dict)
+
+    def at(self, host: str) -> BucketServer:
+        """The same as it is reached by way of a proxy."""
+        return replace(self, url=f"http://{host}")
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -62,34 +67,53 @@ class BucketServer:
 @contextmanager
 def running_bucket(kind: Kind = "s3") -> Iterator[BucketServer]:
     """Start it; stopped when the block ends."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    if kind == "az":
-        if not _AZURITE.exists():
-            raise RuntimeError("Azurite is not there: `./dev test` installs it")
-        quiet = ("--inMemoryPersistence", "--silent", "--skipApiVersionCheck", "--disableTelemetry")
-        words = [_node(), str(_AZURITE), "--blobHost", "127.0.0.1", "--blobPort", str(port), *quiet]
-        server = BucketServer(kind, f"{url}/{_ACCOUNT}", {"AZURE_STORAGE_ACCOUNT_KEY": _KEY})
-    else:
-        words = [sys.executable, "-m", "tests.support.bucket_server", str(port)]
-        server = BucketServer(kind, url, {"GOOGLE_BEARER_TOKEN": "anything"} if kind == "gs" else {})
-    process = subprocess.Popen(words, cwd=_ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline and process.poll() is None:
-            with suppress(OSError):
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            time.sleep(0.05)
+    if kind == "az" and not _AZURITE.exists():
+        raise RuntimeError("Azurite is not there: `./dev test` installs it")
+
+    def start(port: int) -> subprocess.Popen[bytes]:
+        if kind == "az":
+            quiet = ("--inMemoryPersistence", "--silent", "--skipApiVersionCheck", "--disableTelemetry")
+            words = [_node(), str(_AZURITE), "--blobHost", "127.0.0.1", "--blobPort", str(port), *quiet]
+        else:
+            words = [sys.executable, "-m", "tests.support.bucket_server", str(port)]
+        return subprocess.Popen(words, cwd=_ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    with serving(start) as port:
         _make_bucket(kind, port)
-        yield server
-    finally:
-        process.terminate()
-        process.wait(10)
+        url = f"http://127.0.0.1:{port}"
+        if kind == "az":
+            yield BucketServer(kind, f"{url}/{_ACCOUNT}", {"AZURE_STORAGE_ACCOUNT_KEY": _KEY})
+        else:
+            yield BucketServer(kind, url, {"GOOGLE_BEARER_TOKEN": "anything"} if kind == "gs" else {})
+
+
+# --- what lies in the bucket of moto's, behind the back of who uses it -----------------------------------------------
+def object_keys(server: BucketServer, prefix: str) -> list[str]:
+    """The names of the objects below a prefix, in order."""
+    listed = _asked(server, "GET", f"?list-type=2&prefix={prefix}/")
+    return sorted(re.findall(r"<Key>([^<]+)</Key>", listed.decode()))
+
+
+def read_object(server: BucketServer, key: str) -> bytes:
+    return _asked(server, "GET", f"/{key}")
+
+
+def write_object(server: BucketServer, key: str, data: bytes) -> None:
+    _asked(server, "PUT", f"/{key}", data)
+
+
+def delete_object(server: BucketServer, key: str) -> None:
+    _asked(server, "DELETE", f"/{key}")
+
+
+def _asked(server: BucketServer, method: str, what: str, data: bytes | None = None) -> bytes:
+    request = urllib.request.Request(f"{server.url}/{BUCKET}{what}", data, method=method)
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        return bytes(answer.read())
 
 
 def _make_bucket(kind: Kind, port: int) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     if kind == "az":
         stamps = {"x-ms-date": formatdate(usegmt=True), "x-ms-version": "2021-08-06"}
         named = "".join(f"{name}:{value}\n" for name, value in stamps.items())

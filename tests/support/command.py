@@ -21,9 +21,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-PROGRAM = (sys.executable, "-c", "from lamina.cli import main; raise SystemExit(main())")
+from tests.support.waiting import PATIENCE
+
+PROGRAM = (sys.executable, "-c", "from lamina.cli import leave, main; leave(main())")
 #: Nothing that the command does in tests takes this many seconds.
-TIMEOUT = 60
+TIMEOUT = PATIENCE
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class Command:
     root: Path
     prefix: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
-    patience: int = TIMEOUT
+    patience: float = TIMEOUT
 
     def run(self, *words: str | Path, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> Completed:
         done = subprocess.run(
@@ -157,7 +159,7 @@ class Command:
     def contents(self) -> dict[str, list[str]]:
         """What a failed command must leave as it was: the names, images, cached steps and layers of the store."""
         columns = {"tags": "name || image", "images": "id", "records": "id || key", "snapshots": "chain || layer"}
-        with closing(sqlite3.connect(f"file:{self.root}/index.db?mode=ro", uri=True)) as index:
+        with closing(sqlite3.connect(f"file:{self.root}/index.db?mode=ro", uri=True, timeout=TIMEOUT)) as index:
             return {
                 table: sorted(row[0] for row in index.execute(f"SELECT {column} FROM {table}"))
                 for table, column in columns.items()

@@ -10,75 +10,45 @@ from __future__ import annotations
 import base64
 import select
 import socket
-import threading
 from collections.abc import Mapping
 
+from tests.support.listener import Listener
 
-class ConnectProxy:
+
+class ConnectProxy(Listener):
     """See the module's docstring. `asked` has what was let through, `refused` what came without the right login."""
 
     def __init__(self, names: Mapping[str, str], login: tuple[str, str] | None = None) -> None:
+        super().__init__()
         self._names = names
         self._wanted = "Basic " + base64.b64encode(":".join(login).encode()).decode() if login else None
-        self._closing = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=32)
-        self._listener.settimeout(0.05)
-        self._threads: list[threading.Thread] = []
-        self._main = threading.Thread(target=self._accept, daemon=True)
-        self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self.asked: list[str] = []
         self.refused: list[str] = []
 
-    def __enter__(self) -> ConnectProxy:
-        self._main.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._closing.set()
-        for thread in (self._main, *self._threads):
-            thread.join(5)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while not self._closing.is_set():
-            try:
-                connection, _ = self._listener.accept()
-            except TimeoutError:
-                continue
-            connection.settimeout(5)
-            self._threads.append(threading.Thread(target=self._serve, args=(connection,), daemon=True))
-            self._threads[-1].start()
-
-    def _serve(self, client: socket.socket) -> None:
-        try:
-            with client:
-                head = b""
-                while b"\r\n\r\n" not in head:
-                    piece = client.recv(1)  # not a byte of what goes through the tunnel
-                    if not piece:
-                        return
-                    head += piece
-                lines = head.decode("latin-1").split("\r\n")
-                method, target, _ = lines[0].split()
-                fields = dict(line.split(": ", 1) for line in lines[1:] if ": " in line)
-                if self._wanted not in (None, fields.get("Proxy-Authorization")):
-                    self.refused.append(target)
-                    client.sendall(
-                        b'HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm="p"\r\nContent-Length: 0\r\n\r\n'
-                    )
-                elif method != "CONNECT" or target not in self._names:
-                    client.sendall(b"HTTP/1.1 502 Unknown\r\nContent-Length: 0\r\n\r\n")
-                else:
-                    self.asked.append(target)
-                    self._tunnel(client, self._names[target])
-        except OSError:
-            pass
+    def serve(self, connection: socket.socket) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            piece = connection.recv(1)  # not a byte of what goes through the tunnel
+            if not piece:
+                return
+            head += piece
+        lines = head.decode("latin-1").split("\r\n")
+        method, target, _ = lines[0].split()
+        fields = dict(line.split(": ", 1) for line in lines[1:] if ": " in line)
+        if self._wanted not in (None, fields.get("Proxy-Authorization")):
+            self.refused.append(target)
+            connection.sendall(b'HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm="p"\r\nContent-Length: 0\r\n\r\n')
+        elif method != "CONNECT" or target not in self._names:
+            connection.sendall(b"HTTP/1.1 502 Unknown\r\nContent-Length: 0\r\n\r\n")
+        else:
+            self.asked.append(target)
+            self._tunnel(connection, self._names[target])
 
     def _tunnel(self, client: socket.socket, upstream: str) -> None:
         host, _, port = upstream.rpartition(":")
         with socket.create_connection((host, int(port)), timeout=5) as server:
             client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-            while not self._closing.is_set():
+            while not self.closing.is_set():
                 for one in select.select([client, server], [], [], 0.05)[0]:
                     data = one.recv(1 << 16)
                     if not data:

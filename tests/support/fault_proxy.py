@@ -17,6 +17,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tests.support.listener import Listener
+from tests.support.waiting import PATIENCE
+
 Kind = Literal[
     "status",  # answer `status` without asking the server; with `header` lines
     "cut",  # reset the connection after `after` bytes of the body; the client may lose some that were sent
@@ -57,31 +60,15 @@ class Fault:
     skip: int = 0
 
 
-class FaultProxy:
+class FaultProxy(Listener):
     """See the module's docstring."""
 
     def __init__(self, upstream: str) -> None:
+        super().__init__()
         self._upstream = upstream
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
-        self._closing = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=32)
-        self._listener.settimeout(0.05)
-        self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self.seen: list[tuple[str, str, dict[str, str]]] = []
-        self._threads: list[threading.Thread] = []
-        self._main = threading.Thread(target=self._accept, daemon=True)
-
-    def __enter__(self) -> FaultProxy:
-        self._main.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._closing.set()
-        self._main.join(5)
-        for thread in self._threads:
-            thread.join(5)
-        self._listener.close()
 
     def plan(self, *faults: Fault) -> None:
         """Forget what was planned and seen before, and plan these."""
@@ -89,39 +76,25 @@ class FaultProxy:
             self._faults = list(faults)
             self.seen.clear()
 
-    def _accept(self) -> None:
-        while not self._closing.is_set():
-            try:
-                connection, _ = self._listener.accept()
-            except TimeoutError:
-                continue
-            connection.settimeout(5)
-            thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
-            self._threads.append(thread)
-            thread.start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        try:
-            with connection, connection.makefile("rb") as reader:
-                line = reader.readline(65536).decode("latin-1").split()
-                if len(line) != 3:
-                    return
-                parsed = http.client.parse_headers(reader)
-                headers = dict(parsed.items())
-                fault = self._take(line[0], line[1], headers)
-                length = int(headers.get("Content-Length", "0"))
-                if fault and fault.kind == "cut-upload":
-                    reader.read(min(length, fault.after))
-                    _reset(connection)
-                    return
-                body = reader.read(length)
-                if len(body) < length:  # the client gave up
-                    return
-                if fault and fault.kind == "corrupt-upload":
-                    body = _damaged(body, fault.after)
-                self._answer(connection, line[0], line[1], headers, body, fault)
-        except OSError:
-            pass
+    def serve(self, connection: socket.socket) -> None:
+        with connection.makefile("rb") as reader:
+            line = reader.readline(65536).decode("latin-1").split()
+            if len(line) != 3:
+                return
+            parsed = http.client.parse_headers(reader)
+            headers = dict(parsed.items())
+            fault = self._take(line[0], line[1], headers)
+            length = int(parsed.get("Content-Length", "0"))
+            if fault and fault.kind == "cut-upload":
+                reader.read(min(length, fault.after))
+                _reset(connection)
+                return
+            body = reader.read(length)
+            if len(body) < length:  # the client gave up
+                return
+            if fault and fault.kind == "corrupt-upload":
+                body = _damaged(body, fault.after)
+            self._answer(connection, line[0], line[1], headers, body, fault)
 
     def _take(self, method: str, path: str, headers: dict[str, str]) -> Fault | None:
         with self._lock:
@@ -153,11 +126,10 @@ class FaultProxy:
             _send(connection, status, {**extra, "Content-Length": str(len(fault.body))}, fault.body)
             return
         if fault and kind == "delay":
-            self._closing.wait(fault.seconds)
-        passed = {key: value for key, value in headers.items() if key.lower() != "connection"}
-        if kind == "ignore-range":
-            passed.pop("Range", None)
-        upstream = http.client.HTTPConnection(self._upstream, timeout=10)
+            self.closing.wait(fault.seconds)
+        hidden = ("connection", "range") if kind == "ignore-range" else ("connection",)
+        passed = {key: value for key, value in headers.items() if key.lower() not in hidden}
+        upstream = http.client.HTTPConnection(self._upstream, timeout=PATIENCE)
         if fault and kind == "cut-through":
             _begin(upstream, method, path, passed, body[: fault.after])
             _reset(connection)
@@ -204,7 +176,7 @@ class FaultProxy:
             case "hang":
                 _send(connection, status, headers, data[:after])
                 deadline = time.monotonic() + fault.seconds
-                while time.monotonic() < deadline and not self._closing.wait(0.02):
+                while time.monotonic() < deadline and not self.closing.wait(0.02):
                     pass
             case "type":
                 _send(connection, status, {**headers, "Content-Type": "text/html; charset=utf-8"}, data)

@@ -1,7 +1,7 @@
 """`lamina` with less patience for registries, so that tests of faults take seconds: run as a program in its place.
 
-`HASTY_FILE_BYTES` in the environment limits how large a file may become, as a full disk would. `HASTY_CLOCK` is by how
-many seconds its clock is wrong.
+`HASTY_SECONDS` in the environment is how long it waits for an answer (1). `HASTY_FILE_BYTES` limits how large a file
+may become, as a full disk would. `HASTY_CLOCK` is by how many seconds its clock is wrong.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ _read = registries.read_settings
 
 
 def hasty(environment: Mapping[str, str], version: str) -> RegistrySettings:
+    seconds = float(os.environ.get("HASTY_SECONDS", "1"))
     patience = {
         "attempts": 3,
         "retry_seconds": 2.0,
         "backoff_seconds": 0.01,
-        "connect_seconds": 1.0,
-        "read_seconds": 1.0,
+        "connect_seconds": seconds,
+        "read_seconds": seconds,
     }
     return replace(_read(environment, version), **patience)
 

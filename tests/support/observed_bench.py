@@ -15,6 +15,7 @@ from tests.support import observed_process
 from tests.support.observed_process import Orders, Seen
 from tests.support.runner_bench import RUNNERS, Bench, bench_of, environment, give
 from tests.support.runner_process import MountOrder, Step
+from tests.support.waiting import PATIENCE
 
 PROGRAM = Path(observed_process.__file__)
 #: The machine's Python, for what a shell cannot do.
@@ -69,15 +70,15 @@ class ObserverBench:
         argv = (PYTHON, "-S", "-E", "-c", prelude + script)
         return self.shell("", argv=argv, mounts=_MACHINE, **options)
 
-    def command(self, steps: Sequence[Step], kill_after: float | None = None, device: Path | None = None) -> list[str]:
+    def command(self, steps: Sequence[Step], killed: bool = False, device: Path | None = None) -> list[str]:
         orders = self.bench.folder / f"orders{self.bench.steps}.json"
-        given = Orders(self.bench.runtime, str(device or self.device), tuple(steps), kill_after)
+        given = Orders(self.bench.runtime, str(device or self.device), tuple(steps), killed)
         orders.write_bytes(msgspec.json.encode(given))
         return [sys.executable, str(PROGRAM), str(orders), *([self.bench.user] if self.bench.user else [])]
 
-    def observe(self, *steps: Step, kill_after: float | None = None, device: Path | None = None) -> list[Seen]:
-        command = self.command(steps, kill_after, device)
-        done = subprocess.run(command, env=environment(), capture_output=True, timeout=120, umask=0o077)
+    def observe(self, *steps: Step, killed: bool = False, device: Path | None = None) -> list[Seen]:
+        command = self.command(steps, killed, device)
+        done = subprocess.run(command, env=environment(), capture_output=True, timeout=PATIENCE, umask=0o077)
         assert done.returncode == 0, done.stderr.decode()
         return msgspec.json.decode(done.stdout, type=list[Seen])
 

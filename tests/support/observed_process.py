@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 from pathlib import Path
 
 import msgspec
@@ -24,12 +23,12 @@ from lamina.runtime.select import choose
 
 
 class Orders(Struct, frozen=True):
-    """`kill_after` kills the observer so many seconds into each step."""
+    """`killed` kills the observer as soon as a step has said something."""
 
     runtime: str
     device: str
     steps: tuple[Step, ...]
-    kill_after: float | None = None
+    killed: bool = False
 
 
 class Seen(Struct, frozen=True):
@@ -47,8 +46,16 @@ class Seen(Struct, frozen=True):
 def servers(parent: int) -> list[int]:
     """The observing processes of a process."""
     children = Path(f"/proc/{parent}/task").glob("*/children")
-    pids = [int(pid) for listing in children for pid in listing.read_text().split()]
-    return [pid for pid in pids if b"fuse_server" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    pids = [int(pid) for listing in children for pid in _read(listing).split()]
+    return [pid for pid in pids if b"fuse_server" in _read(Path(f"/proc/{pid}/cmdline"))]
+
+
+def _read(file: Path) -> bytes:
+    """What is in a file of a process; nothing if that has ended meanwhile."""
+    try:
+        return file.read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def kill_servers() -> None:
@@ -63,9 +70,8 @@ def observe(runner: Runner, orders: Orders, step: Step) -> Seen:
     outcome = None
     try:
         with FuseObserver(Path(orders.device)).watch([Path(step.layers[0])], scratch) as watched:
-            if orders.kill_after is not None:
-                threading.Timer(orders.kill_after, kill_servers).start()
-            outcome = perform(runner, replace(step, layers=(str(watched.layers[0]), *step.layers[1:])))
+            given = replace(step, layers=(str(watched.layers[0]), *step.layers[1:]))
+            outcome = perform(runner, given, *((kill_servers,) if orders.killed else ()))
             looks = [f"{look.kind} {printable(look.path)}" for look in watched.looks()[0]]
     except BuildFailure as failure:
         lost = failure.diagnostic

@@ -18,14 +18,14 @@ files lie below the folder that was given.
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.support.ports import serving
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,11 @@ def running_registry(
 ) -> Iterator[RegistryServer]:
     """Start a registry whose files lie below `folder`; it is stopped when the block ends."""
     folder.mkdir(parents=True, exist_ok=True)
-    host = f"127.0.0.1:{free_port()}"
     config: dict[str, Any] = {
         "version": "0.1",
         "log": {"level": "info", "accesslog": {"disabled": True}},
         "storage": {"filesystem": {"rootdirectory": str(folder / "data")}, "delete": {"enabled": delete}},
-        "http": {"addr": host, "secret": "only-for-tests"},
+        "http": {"secret": "only-for-tests"},
     }
     ca = None
     if tls:
@@ -90,27 +89,15 @@ def running_registry(
             }
         }
     config_file, log = folder / "config.yml", folder / "registry.log"
-    config_file.write_text(json.dumps(config))  # JSON is YAML
-    with log.open("wb") as output:
-        process = subprocess.Popen(["docker-registry", "serve", str(config_file)], stdout=output, stderr=output)
-    try:
-        _wait_until_ready(process, host, log)
-        yield RegistryServer(host, ca, folder / "data", log)
-    finally:
-        process.terminate()
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
+    def start(port: int) -> subprocess.Popen[bytes]:
+        config["http"]["addr"] = f"127.0.0.1:{port}"
+        config_file.write_text(json.dumps(config))  # JSON is YAML
+        with log.open("wb") as output:
+            return subprocess.Popen(["docker-registry", "serve", str(config_file)], stdout=output, stderr=output)
 
-def free_port() -> int:
-    """A TCP port of loopback that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    with serving(start, lambda: log.read_text(errors="replace")) as port:
+        yield RegistryServer(f"127.0.0.1:{port}", ca, folder / "data", log)
 
 
 def make_authority(folder: Path) -> tuple[Path, Path]:
@@ -150,17 +137,3 @@ def _password_line(name: str, secret: str) -> str:
     # Cost 4 is bcrypt's least: every request of a test is checked against it.
     run = subprocess.run(["htpasswd", "-niBC", "4", name], input=secret, text=True, capture_output=True, check=True)
     return run.stdout.strip() + "\n"
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], host: str, log: Path) -> None:
-    name, _, port = host.partition(":")
-    deadline = time.monotonic() + 15
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
-        try:
-            socket.create_connection((name, int(port)), timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.02)
-    raise RuntimeError(f"docker-registry did not start:\n{log.read_text(errors='replace')[-2000:]}")

@@ -9,14 +9,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from tests.support.runner_process import Orders, Outcome, Step
+from tests.support.waiting import PATIENCE, removed
 
 USER = "lamina-test"
 PROGRAM = Path(__file__).with_name("runner_process.py")
@@ -126,7 +126,8 @@ class Bench:
 
     def perform(self, *steps: Step) -> list[Outcome]:
         """Carry out steps with one and the same runner."""
-        done = subprocess.run(self.command(*steps), env=environment(), capture_output=True, timeout=60, umask=0o077)
+        command = self.command(*steps)
+        done = subprocess.run(command, env=environment(), capture_output=True, timeout=PATIENCE, umask=0o077)
         assert done.returncode == 0, done.stderr.decode()
         return msgspec.json.decode(done.stdout, type=list[Outcome])
 
@@ -148,12 +149,4 @@ def bench_of(runtime: str, rootless: bool, sub_ids: bool = True) -> Iterator[Ben
     try:
         yield Bench(folder, runtime, rootless, sub_ids)
     finally:
-        shutil.rmtree(folder)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Block until a condition holds; fails after ten seconds."""
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+        removed(folder)

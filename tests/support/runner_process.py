@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -55,7 +56,8 @@ class MountOrder(Struct, frozen=True, array_like=True):
 
 
 class Step(Struct, frozen=True):
-    """A step's specification as far as cases vary it. `stop_after` calls the runner's `stop` after so many seconds."""
+    """A step's specification as far as cases vary it. `stop_after` calls the runner's `stop` after so many seconds,
+    `stop_when` as soon as there is a file of that name; `heard` is made when the first output has come."""
 
     folder: str
     layers: tuple[str, ...]
@@ -75,6 +77,8 @@ class Step(Struct, frozen=True):
     interactive: bool = False
     stdin: str | None = None
     stop_after: float | None = None
+    stop_when: str | None = None
+    heard: str | None = None
 
 
 class Orders(Struct, frozen=True):
@@ -94,11 +98,10 @@ class Outcome(Struct, frozen=True):
     cause: str | None = None
     hint: str | None = None
     seconds: float = 0.0
-    first_output: float = 0.0
 
 
-def perform(runner: Runner, step: Step) -> Outcome:
-    """Run one step with the runner."""
+def perform(runner: Runner, step: Step, heard: Callable[[], object] = lambda: None) -> Outcome:
+    """Run one step with the runner; `heard` is called when it has said something."""
     folder = Path(step.folder)
     for name in ("upper", "work", "scratch"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -120,15 +123,19 @@ def perform(runner: Runner, step: Step) -> Outcome:
         stdin=None if step.stdin is None else step.stdin.encode(),
     )
     streams: dict[int, list[bytes]] = {1: [], 2: []}
-    first: list[float] = []
     start = time.monotonic()
 
     def output(stream: int, data: bytes) -> None:
-        first.append(time.monotonic() - start)
+        if not any(streams.values()):
+            heard()
+            if step.heard is not None:
+                Path(step.heard).touch()
         streams[stream].append(data)
 
     if step.stop_after is not None:
         threading.Timer(step.stop_after, runner.stop).start()
+    if step.stop_when is not None:
+        threading.Thread(target=_stop_when, args=(runner, Path(step.stop_when)), daemon=True).start()
     code, failed = None, None
     try:
         code = runner.run(spec, output)
@@ -144,8 +151,13 @@ def perform(runner: Runner, step: Step) -> Outcome:
         failed.cause if failed else None,
         failed.hint if failed else None,
         time.monotonic() - start,
-        first[0] if first else 0.0,
     )
+
+
+def _stop_when(runner: Runner, path: Path) -> None:
+    while not path.exists():
+        time.sleep(0.01)
+    runner.stop()
 
 
 def become(name: str, needed: list[str]) -> None:

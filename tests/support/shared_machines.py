@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from tests.support.command import Command, project
 from tests.support.registry_server import RegistryServer
+from tests.support.waiting import copied
 
 DOCKERFILE = """\
 FROM busybox
@@ -37,8 +37,7 @@ class Fleet:
     def machine(self) -> Command:
         """A fresh one."""
         self.count += 1
-        root = self.folder / f"machine-{self.count}"
-        subprocess.run(["cp", "-a", self.busybox, root], check=True)
+        root = copied(self.busybox, self.folder / f"machine-{self.count}")
         return Command(root, env={"HOME": str(self.folder), **self.env})
 
     def checkout(self, **changes: str) -> Path:

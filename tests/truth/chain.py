@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import tarfile
 import time
 from collections import Counter
@@ -13,6 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, get_args
 
+from tests.support.waiting import copied
 from tests.truth import edits, image_files
 from tests.truth.expect import Turn, Untrue, Wrong, check_images
 from tests.truth.forked import Forked
@@ -59,8 +59,7 @@ class Chain:
 
     @staticmethod
     def _copy(store: Path, root: Path) -> Forked:
-        subprocess.run(["cp", "-a", store, root], check=True)
-        return Forked(root)
+        return Forked(copied(store, root))
 
     def run(self, count: int) -> None:
         """Build the project, then edit it that many times; a command that fails ends it."""

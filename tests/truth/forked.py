@@ -56,7 +56,7 @@ def _become(words: list[str], environment: dict[str, str], out: int, err: int) -
         os.environ.update(environment)
         sys.argv = ["lamina", *words]
         # As `lamina.cli.main` does it, whose name is that of a module too, once that is imported.
-        answer = replay(words[1:], os.environ) if words[0] == "build" else None
+        answer = replay(words[0], words[1:], os.environ) if words[0] in ("build", "plan") else None
         code = run(words) if answer is None else answer
         sys.stdout.flush()
         sys.stderr.flush()

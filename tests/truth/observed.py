@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ from random import Random
 from typing import Any, Literal, NamedTuple, get_args
 
 from tests.support.base_images import busybox_rootfs
+from tests.support.waiting import copied
 from tests.truth import image_files
 from tests.truth.chain import make_store
 from tests.truth.edits import Edited
@@ -62,8 +62,7 @@ class ObservedChain:
 
     @staticmethod
     def _copy(store: Path, root: Path) -> Forked:
-        subprocess.run(["cp", "-a", store, root], check=True)
-        return Forked(root)
+        return Forked(copied(store, root))
 
     def run(self, count: int) -> None:
         """Build the project, then edit it that many times."""

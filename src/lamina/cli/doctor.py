@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from lamina.cli.options import Parser
+from lamina.cli.options import Parser, store_root
+from lamina.diagnostics import exit_code
 
 
 def configure(parser: Parser) -> None:
@@ -12,12 +13,15 @@ def configure(parser: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints what works here and the line that mends what does not; 8 if no step could run."""
-    from lamina.runtime.doctor import examine
+    """Prints what works here and the line that mends what does not; 8 if no RUN step could run."""
+    from lamina.runtime.doctor import examine, steps_can_run
 
-    findings = examine()
+    findings = examine(store_root(arguments.root).absolute())
     for finding in findings:
         print(f"{'ok  ' if finding.ok else 'no  '} {finding.name}: {finding.detail}")
         if not finding.ok and finding.mend:
             print(f"       {finding.mend}")
-    return 0
+    if steps_can_run(findings):
+        return 0
+    print("RUN steps cannot run here; what they need is above")
+    return exit_code("runtime-no-steps")

@@ -6,6 +6,7 @@ imported.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -46,6 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("doctor", "say what works on this machine, and what mends the rest"),
 }
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: Commands that do what Docker's of the same name do: the page has a line for several.
 _ALSO = (
     ("images", ("images", "inspect", "history", "tag", "rmi", "run", "import", "export", "load", "save")),
@@ -56,6 +58,8 @@ _ALSO = (
 def run(words: Sequence[str]) -> int:
     """Run one command line (without the program's name)."""
     name, rest = (words[0], words[1:]) if words else ("--help", ())
+    if name == "help" and rest:
+        name, rest = rest[0], ("--help",)
     if name in ("-h", "--help", "help"):
         sys.stdout.write(help_page())
         return 0
@@ -66,7 +70,9 @@ def run(words: Sequence[str]) -> int:
         return 0
     try:
         with interrupts.prompt():
-            return _command(name, rest)
+            status = _command(name, rest)
+            sys.stdout.flush()  # here, where a full disk or a reader that went away is answered below
+            return status
     except BuildFailure as failure:
         from lamina.report.errors import diagnostic_lines
 
@@ -82,9 +88,18 @@ def run(words: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get("LAMINA_DEBUG"):
             raise
+        if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:
+            return _no_room(error)
         print(f"error: lamina failed: {type(error).__name__}: {error}", file=sys.stderr)
         print("  hint: this is a bug; LAMINA_DEBUG=1 shows where it happened\n  [internal-bug]", file=sys.stderr)
         return exit_code("internal-bug")
+
+
+def _no_room(error: OSError) -> int:
+    """What standard output leads to is full (what the store or a named file lacks room for has failures of its own)."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what is still unwritten: it would fail once more at the end
+    print(f"error: the output cannot be written\n  cause: {error.strerror}\n  [image-output-failed]", file=sys.stderr)
+    return exit_code("image-output-failed")
 
 
 def help_page() -> str:
@@ -114,6 +129,8 @@ def _command(name: str, rest: Sequence[str]) -> int:
         from lamina.cli.options import suggestion
 
         hint = suggestion(name, COMMANDS) or "`lamina --help` lists the commands"
+        if name.startswith("-"):
+            hint = "options come behind the command: lamina COMMAND --root DIR"
         raise BuildFailure("usage-unknown-command", f"lamina has no command {name!r}", hint=hint)
     from lamina.cli.options import make_parser
 

@@ -13,11 +13,11 @@ from msgspec.structs import replace
 
 from lamina.cli.wire import Workshop
 from lamina.diagnostics import BuildFailure
-from lamina.digest import ChainID, Digest, parse_digest
+from lamina.digest import ChainID, DiffID, Digest, parse_digest
 from lamina.oci.manifest import Index
 from lamina.oci.platform import Platform
 from lamina.oci.reference import Reference
-from lamina.ports import BaseImage, ImageSource
+from lamina.ports import BaseImage, ImageSource, Snapshot
 
 if TYPE_CHECKING:
     from lamina.image.ocilayout import Layout, NamedImage
@@ -67,6 +67,12 @@ class LayoutImages:
         if key not in self._taken:
             self._taken[key] = _take(self._shop, self._places[reference.repository], platform)
         return self._taken[key]
+
+    def fetch(self, image: BaseImage, progress: Callable[[str, int, int | None], None]) -> None:
+        self._inner.fetch(image, progress)
+
+    def layer(self, parent: ChainID | None, diff_id: DiffID, name: str) -> Snapshot | None:
+        return self._inner.layer(parent, diff_id, name)
 
     def ensure(self, image: BaseImage, progress: Callable[[str, int, int | None], None]) -> ChainID | None:
         return self._inner.ensure(image, progress)

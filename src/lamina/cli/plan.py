@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import shutil
 import sys
+import time
 
 from lamina.cli import planned
-from lamina.cli.options import Parser
+from lamina.cli.options import Parser, terminal_width
 from lamina.diagnostics import BuildFailure
 
 #: What the exit status says: something would run; and it would take longer than --budget.
@@ -32,38 +32,30 @@ def configure(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from lamina.api import forecast
+    from lamina.cli.foretold import as_json, summed_up
+    from lamina.cli.remember import begin_plan
     from lamina.explain.story import tell
-    from lamina.explain.table import rows, summary
-    from lamina.report.jsontext import json_page
-    from lamina.report.table import forecast_line, table_lines
+    from lamina.explain.table import rows
+    from lamina.report.table import table_lines
 
     budget = _budget(arguments.budget)
+    memory = begin_plan(arguments, os.environ, time.time_ns())
     found = forecast(
         no_cache=arguments.no_cache,
         no_cache_stages=arguments.no_cache_filter,
         observe=arguments.observe,
         cache_from=() if arguments.no_shared_cache else arguments.cache_from or None,
+        after=memory.note_plan if memory is not None else None,
         **planned.fields(arguments),
     )
-    story = tell(found.stages)
-    table, counted = rows(story), summary(story)
-    pending = counted.total - counted.cached
     if arguments.json:
-        facts = {
-            "steps": table,
-            "pending": pending,
-            "total": counted.total,
-            "seconds": found.seconds,
-            "least": found.least,
-        }
-        print(json_page(facts))
+        print(as_json(found))
     else:
-        width = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 120
-        told = forecast_line(found.seconds, pending, counted.total, found.least)
-        print("\n".join([*table_lines(table, width=width), "", told]))
+        width = terminal_width(sys.stdout)
+        print("\n".join([*table_lines(rows(tell(found.stages)), width=width), "", summed_up(found)]))
     if budget is not None and found.seconds > budget:
         return OVER_BUDGET
-    return SOMETHING_RUNS if pending else os.EX_OK
+    return os.EX_OK if found.all_cached else SOMETHING_RUNS
 
 
 def _budget(text: str | None) -> float | None:

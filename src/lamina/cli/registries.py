@@ -12,16 +12,13 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from lamina.cli.user_caches import KEYS, UserCaches, caches_of
+from lamina.cli.user_file import config_home, read_file, require_known, unusable, user_files
 from lamina.diagnostics import BuildFailure
 from lamina.registry.credentials import DockerCredentials
 from lamina.registry.proxies import Proxies
 from lamina.registry.session import Session
 from lamina.registry.settings import RegistrySettings
 from lamina.registry.sightings import SightingFiles
-
-_SYSTEM = Path("/etc/lamina/config.toml")
-_MAX_BYTES = 1 << 20
 
 
 class RegistryTable(Struct, frozen=True):
@@ -49,9 +46,8 @@ def make_session(environment: Mapping[str, str], version: str, seen: Path | None
 def read_settings(environment: Mapping[str, str], version: str) -> RegistrySettings:
     """See `make_session`. What the user's file says of a registry goes before what the machine's says."""
     tables: dict[str, RegistryTable] = {}
-    for file in (_SYSTEM, _user_file(environment)):
-        if file is not None:
-            tables.update(read_tables(file))
+    for file in user_files(environment):
+        tables.update(read_tables(file))
     listed = tuple(filter(None, environment.get("LAMINA_INSECURE_REGISTRIES", "").split(",")))
     bundle = next((environment[name] for name in ("SSL_CERT_FILE", "CURL_CA_BUNDLE") if environment.get(name)), None)
     authorities = {_host(name): table.ca for name, table in tables.items() if table.ca is not None}
@@ -81,54 +77,24 @@ def docker_config(environment: Mapping[str, str]) -> Path | None:
 def read_tables(file: Path) -> dict[str, RegistryTable]:
     """The `[registry."HOST"]` tables of a configuration, by host; none if there is no file. Raises BuildFailure
     `usage-configuration`."""
-    return _tables_of(file, _read(file))
-
-
-def user_caches(environment: Mapping[str, str]) -> UserCaches:
-    """What the user's file says of shared caches, else what the machine's says, key by key. Raises BuildFailure
-    `usage-configuration`."""
-    found: dict[str, tuple[str, ...]] = {}
-    for file in (_SYSTEM, _user_file(environment)):
-        if file is not None:
-            found.update(caches_of(file, _read(file)))
-    return UserCaches(**found)
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        with file.open("rb") as stream:
-            raw = stream.read(_MAX_BYTES + 1)
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except OSError as error:
-        raise _unusable(file, error.strerror) from None
-    import tomllib  # most users have no such file
-
-    try:
-        if len(raw) > _MAX_BYTES:
-            raise ValueError(f"it is larger than {_MAX_BYTES >> 20} MiB")
-        whole = tomllib.loads(raw.decode())
-    except (ValueError, RecursionError) as error:
-        raise _unusable(file, str(error)) from None
-    _known(file, "the file", whole, ("registry", *KEYS))
-    return whole
+    return _tables_of(file, read_file(file))
 
 
 def _tables_of(file: Path, whole: Mapping[str, Any]) -> dict[str, RegistryTable]:
     named = whole.get("registry", {})
     if not isinstance(named, dict):
-        raise _unusable(file, '`registry` is no table: write [registry."HOST"]')
+        raise unusable(file, '`registry` is no table: write [registry."HOST"]')
     return {host: _table(file, host, table) for host, table in named.items()}
 
 
 def _table(file: Path, host: str, table: Any) -> RegistryTable:
     where = f'[registry."{host}"]'
     if not isinstance(table, dict):
-        raise _unusable(file, f"{where} is no table")
+        raise unusable(file, f"{where} is no table")
     if not host or "/" in host:
-        raise _unusable(file, f"{where}: a registry is named by its host and port, such as registry.example:5000")
+        raise unusable(file, f"{where}: a registry is named by its host and port, such as registry.example:5000")
     fields = {field.name: field for field in msgspec.structs.fields(RegistryTable)}
-    _known(file, where, table, tuple(fields))
+    require_known(file, where, table, tuple(fields))
     found: dict[str, Any] = {}
     for key, value in table.items():
         try:
@@ -141,48 +107,19 @@ def _table(file: Path, host: str, table: Any) -> RegistryTable:
         # Relative to the file, as a path beside it; ~ is the user's home.
         found["ca"] = str(file.parent / Path(found["ca"]).expanduser())
         if not Path(found["ca"]).is_file():
-            raise _unusable(file, f"{where}: there is no file {found['ca']}")
+            raise unusable(file, f"{where}: there is no file {found['ca']}")
         if found.get("insecure"):
-            raise _unusable(file, f"{where}: what is insecure has no use for ca")
+            raise unusable(file, f"{where}: what is insecure has no use for ca")
     return RegistryTable(**found)
-
-
-def _known(file: Path, where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
-    from lamina.cli.options import suggestion
-
-    for key in table:
-        if key not in known:
-            message = (
-                f"{where} in {str(file)!r} has no key {key[:60]!r}"
-                if where != "the file"
-                else (f"{str(file)!r} has no key {key[:60]!r}")
-            )
-            close = suggestion(key, known)
-            hint = f"{close} " if close else ""
-            raise BuildFailure("usage-configuration", message, hint=f"{hint}the keys are {', '.join(known)}")
-
-
-def _unusable(file: Path, cause: str | None) -> BuildFailure:
-    return BuildFailure("usage-configuration", f"the configuration {str(file)!r} cannot be used", cause=cause)
-
-
-def _user_file(environment: Mapping[str, str]) -> Path | None:
-    folder = _config_home(environment)
-    return folder / "lamina" / "config.toml" if folder is not None else None
 
 
 def _auth_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
     """containers-auth.json(5): where Podman, Buildah and Skopeo keep credentials, in their order."""
     if environment.get("REGISTRY_AUTH_FILE"):
         return (Path(environment["REGISTRY_AUTH_FILE"]),)
-    runtime, folder = environment.get("XDG_RUNTIME_DIR"), _config_home(environment)
+    runtime, folder = environment.get("XDG_RUNTIME_DIR"), config_home(environment)
     places = (Path(runtime) if runtime else None, folder)
     return tuple(place / "containers" / "auth.json" for place in places if place is not None)
-
-
-def _config_home(environment: Mapping[str, str]) -> Path | None:
-    written, home = environment.get("XDG_CONFIG_HOME"), environment.get("HOME")
-    return Path(written) if written else (Path(home) / ".config" if home else None)
 
 
 def _host(name: str) -> str:

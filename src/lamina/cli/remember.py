@@ -1,4 +1,7 @@
-"""Writing the memo of a build that found everything cached; `unchanged` reads it.
+"""Writing the memos of a build or a plan that found everything cached; `unchanged` reads them.
+
+Such a build writes two: what it said itself, and what a plan of the same would say, which is known as well. A plan
+writes its own where it finds none.
 
 Soundness. The memo is taken after the build, so it must be of the context that the build saw: another scan has to
 equal the build's own, entry by entry and directory by directory, and everything must have been last changed two seconds
@@ -20,13 +23,15 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from lamina.cli import unchanged
 from lamina.cli.config import NAME
+from lamina.cli.dockerfile_name import NAMES, dockerfile_in
 from lamina.cli.options import reference
+from lamina.cli.user_file import user_files
 from lamina.cli.wire import Workshop
 from lamina.context.identity import GRANULARITY_NS
 from lamina.context.reader import DirectoryContext
@@ -37,10 +42,14 @@ from lamina.engine.request import BuildResult
 from lamina.explain.story import tell
 from lamina.explain.table import rows, summary
 from lamina.keys.decide import Hit
-from lamina.keys.outcome import StepResult
-from lamina.plan.steps import CopyOp, GitSource, HttpSource
+from lamina.keys.outcome import StageResult, StepResult
+from lamina.plan.steps import CopyOp, GitSource, HttpSource, ImageRef
+from lamina.ports import BaseImage
 from lamina.report.table import summary_line, table_lines
 from lamina.store.layout import base36
+
+if TYPE_CHECKING:
+    from lamina.engine.forecast import Forecast
 
 _WIDE = 1 << 20
 _DONE = re.compile(r"^(#\d+ DONE) \d+\.\ds$", re.MULTILINE)
@@ -49,27 +58,43 @@ _UNREAL = ("/proc/", "/sys/", "/dev/")
 
 
 class Memory(Struct, frozen=True):
-    """A build about to begin. `files` are the Dockerfile and the ignore files with their identities (None: absent)."""
+    """A build or a plan about to begin. `key` is the memo's, `plan_key` that of the plans which foretell a build.
+    `files` are the Dockerfile, the ignore files and the configuration with their identities (None: absent)."""
 
     root: str
     key: str
+    plan_key: str | None
     context: str
     files: tuple[tuple[str, list[Any] | None], ...]
     tags: tuple[str, ...]
     began: int
 
     def note(self, shop: Workshop, context: DirectoryContext, result: BuildResult) -> None:
-        """Write the memo if this build may have one. Never fails: without it the next build is only slower."""
+        """Write the memos if this build may have some. Never fails: without one the next build is only slower."""
         with suppress(OSError, sqlite3.Error, BuildFailure):
-            steps = [step for stage in result.stages for step in stage.steps]
-            if all(map(_is_plain_hit, steps)) and not any(map(_reads_web, steps)):
-                memo = self._memo(shop, context, result)
-                if memo is not None:
-                    _write(self.root, self.key, memo, time.time())
+            facts = self._facts(shop, context, result.stages)
+            stored = facts and _store_facts(shop, result.stages, result.images, result, self.tags)
+            if facts and stored:
+                self._write(self.key, {**facts, **stored, **_said(shop, result)})
+                if self.plan_key is not None:
+                    self._write(self.plan_key, {**facts, **stored, **_foretold(result.stages)})
 
-    def _memo(self, shop: Workshop, context: DirectoryContext, result: BuildResult) -> dict[str, Any] | None:
+    def note_plan(self, shop: Workshop, context: DirectoryContext, found: Forecast) -> None:
+        """The same for a plan."""
+        with suppress(OSError, sqlite3.Error, BuildFailure):
+            facts = self._facts(shop, context, found.stages)
+            stored = facts and _store_facts(shop, found.stages, found.images)
+            if facts and stored:
+                self._write(self.key, {**facts, **stored, **_foretold(found.stages)})
+
+    def _facts(self, shop: Workshop, context: DirectoryContext, stages: Sequence[StageResult]) -> dict[str, Any] | None:
+        """What must stay true of the context, None if something is to be done, or was changed too shortly before."""
+        steps = [step for stage in stages for step in stage.steps]
+        plain = all(map(_is_plain_hit, steps)) and all(stage.base != "fetched" for stage in stages)
         limit = self.began - GRANULARITY_NS
-        if not _are_old(self.files, limit) or any(unchanged.identity(path) != known for path, known in self.files):
+        if not plain or any(map(_reads_web, steps)) or not _are_old(self.files, limit):
+            return None
+        if any(unchanged.identity(path) != known for path, known in self.files):
             return None
         directory = os.path.realpath(self.context)
         visited = sorted(context.seen.visited) if context.seen is not None else []
@@ -77,14 +102,7 @@ class Memory(Struct, frozen=True):
         fingerprint = unchanged.fingerprint(directory, visited, limit)
         if fingerprint is None or not context.still(directory):
             return None
-        store = _store_facts(shop, result, self.tags)
-        if store is None:
-            return None
-        story = tell(result.stages)
-        log = (shop.store.layout.logs / f"{result.build}.log").read_text("utf-8", "surrogateescape")
         return {
-            "key": self.key,
-            "written": time.time_ns(),
             "boot": unchanged.boot_id(),
             "format": unchanged.read_text(str(shop.store.layout.format)),
             "context": self.context,
@@ -92,12 +110,10 @@ class Memory(Struct, frozen=True):
             "files": self.files,
             "visited": visited,
             "fingerprint": fingerprint,
-            **store,
-            "image": result.image_id,
-            "progress": _DONE.sub(r"\1 0.0s", log).removesuffix("\n"),
-            "table": table_lines(rows(story), width=_WIDE),
-            "summary": summary_line(summary(story), 0.0),
         }
+
+    def _write(self, key: str, memo: dict[str, Any]) -> None:
+        _write(self.root, key, {"key": key, "written": time.time_ns(), **memo}, time.time())
 
 
 def begin(arguments: argparse.Namespace, environment: Mapping[str, str], now: int) -> Memory | None:
@@ -106,24 +122,44 @@ def begin(arguments: argparse.Namespace, environment: Mapping[str, str], now: in
     line = unchanged.qualify(arguments.words, environment)
     if line is None:
         return None
-    dockerfile = Path(arguments.file) if arguments.file is not None else Path(arguments.context) / "Dockerfile"
+    own = [] if arguments.ca_certs in ("host", "none") else [arguments.ca_certs]
+    files = _files(arguments, environment, own)
+    if files is None:
+        return None
+    plan_key = unchanged.plan_key(arguments.words, environment)
+    return Memory(line[1], line[0], plan_key, arguments.context, files, tuple(arguments.tag), now)
+
+
+def begin_plan(arguments: argparse.Namespace, environment: Mapping[str, str], now: int) -> Memory | None:
+    """The same for a plan."""
+    line = unchanged.qualify_plan(arguments.words, environment)
+    files = _files(arguments, environment) if line is not None else None
+    if line is None or files is None:
+        return None
+    return Memory(line[1], line[0], None, arguments.context, files, (), now)
+
+
+def _files(
+    arguments: argparse.Namespace, environment: Mapping[str, str], more: Sequence[str] = ()
+) -> tuple[tuple[str, list[Any] | None], ...] | None:
+    """The files that a build reads beside the context's, as they are; also those that it would read rather."""
+    folder = Path(arguments.context)
+    dockerfile = Path(arguments.file) if arguments.file is not None else dockerfile_in(folder)
     own = dockerfile.with_name(dockerfile.name + ".dockerignore")
-    paths = [str(dockerfile), str(own), *(str(Path(arguments.context) / name) for name in (".dockerignore", NAME))]
-    if arguments.ca_certs not in ("host", "none"):
-        paths.append(arguments.ca_certs)
+    usual = [folder / name for name in NAMES] if arguments.file is None else []
+    paths = [dockerfile, own, folder / ".dockerignore", folder / NAME, *usual, *user_files(environment), *more]
     try:
-        files = tuple((path, unchanged.identity(path)) for path in paths)
+        return tuple((path, unchanged.identity(path)) for path in dict.fromkeys(map(str, paths)))
     except OSError:
         return None
-    key, root, _ = line
-    return Memory(root, key, arguments.context, files, tuple(arguments.tag), now)
 
 
 def _is_plain_hit(step: StepResult) -> bool:
-    """Metadata, or found by its definition: so the next build finds it, if nothing changes."""
+    """Metadata, or found in the store by its definition: so the next build finds it, if nothing changes."""
     if step.outcome == "metadata":
         return True
-    return step.outcome == "cached" and isinstance(step.decision, Hit) and step.decision.how == "definition"
+    hit = step.decision
+    return step.outcome == "cached" and isinstance(hit, Hit) and (hit.how, hit.origin) == ("definition", "store")
 
 
 def _reads_web(step: StepResult) -> bool:
@@ -141,18 +177,48 @@ def _are_old(files: Sequence[tuple[str, list[Any] | None]], limit: int) -> bool:
     )
 
 
-def _store_facts(shop: Workshop, result: BuildResult, tags: Sequence[str]) -> dict[str, Any] | None:
-    """What must stay true of the store, None if some of it is not true any more.
+def _said(shop: Workshop, result: BuildResult) -> dict[str, Any]:
+    """What a build printed, less its seconds. Raises OSError."""
+    story = tell(result.stages)
+    log = (shop.store.layout.logs / f"{result.build}.log").read_text("utf-8", "surrogateescape")
+    return {
+        "image": result.image_id,
+        "progress": _DONE.sub(r"\1 0.0s", log).removesuffix("\n"),
+        "table": table_lines(rows(story), width=_WIDE),
+        "summary": summary_line(summary(story), 0.0),
+    }
+
+
+def _foretold(stages: Sequence[StageResult]) -> dict[str, Any]:
+    """What a plan prints in which all is cached."""
+    from lamina.cli.foretold import as_json, summed_up  # here, because most builds have other things to do
+    from lamina.engine.forecast import Forecast
+
+    found = Forecast(tuple(stages))
+    return {"json": as_json(found), "table": table_lines(rows(tell(stages)), width=_WIDE), "told": summed_up(found)}
+
+
+def _store_facts(
+    shop: Workshop,
+    stages: Sequence[StageResult],
+    images: Mapping[ImageRef, BaseImage],
+    result: BuildResult | None = None,
+    tags: Sequence[str] = (),
+) -> dict[str, Any] | None:
+    """What must stay true of the store, None if some of it is not true any more. A build has a `result` that must
+    stay there too, under these `tags`.
 
     The index is asked before the records are looked up once more: what another build adds in between shows at one of
     the two.
     """
-    store, image = shop.store, str(result.image_id)
+    store = shop.store
     names = [str(reference(tag)) for tag in tags]
-    records = [step.record for stage in result.stages for step in stage.steps if step.record is not None]
-    bases = {(base.name, str(ref.platform)): base for ref, base in result.images.items()}
-    blobs = {image, *(digest for base in bases.values() for digest in (base.digest, digest_of(base.config_raw)))}
+    records = [step.record for stage in stages for step in stage.steps if step.record is not None]
+    bases = {(base.name, str(ref.platform)): base for ref, base in images.items()}
+    blobs = {digest for base in bases.values() for digest in (base.digest, digest_of(base.config_raw))}
     results = {record.result for record in records if record.result is not None}
+    own = [str(result.image_id)] if result is not None else []
+    chains = chains_of(result.config) if result is not None else []
     with closing(sqlite3.connect(f"{store.layout.index.as_uri()}?mode=ro", uri=True)) as index:
 
         def ask(name: str, questions: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], list[list[Any]]]:
@@ -161,19 +227,19 @@ def _store_facts(shop: Workshop, result: BuildResult, tags: Sequence[str]) -> di
         asked = {
             "base": ask("base", bases),
             "tag": ask("tag", [(name,) for name in names]),
-            "image": ask("image", [(image,)]),
-            "blob": ask("blob", [(digest,) for digest in blobs]),
+            "image": ask("image", [(image,) for image in own]),
+            "blob": ask("blob", [(digest,) for digest in blobs.union(own)]),
             "records": ask(
                 "records", [(key,) for record in records for key in (record.key.digest, record.content_key)]
             ),
-            "snapshot": ask("snapshot", [(chain,) for chain in results.union(chains_of(result.config))]),
+            "snapshot": ask("snapshot", [(chain,) for chain in results.union(chains)]),
         }
     true = (
         all(
             found and (found[0][1] or found[0][0]) == bases[name, platform].digest
             for (name, platform), found in asked["base"].items()
         )
-        and all(found == [[image, str(result.config.platform)]] for found in asked["tag"].values())
+        and all(found == [[*own, str(result and result.config.platform)]] for found in asked["tag"].values())
         and all(asked["image"].values())
         and all(asked["blob"].values())
         and all(asked["snapshot"][chain,] for chain in results)

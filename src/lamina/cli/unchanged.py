@@ -1,9 +1,10 @@
 """The way of a build that has nothing to do: what the last one said is said again, if nothing has changed since.
 
-A fully cached build leaves a memo (`remember`). A command line of the same words is answered from it without the
-engine, after a walk over the context by stat alone and a look into the store's index. Whatever is in doubt is left to
-the ordinary way. A replay writes nothing: no build record, no log, no time of last use, which is why a memo counts for
-a day only. It imports next to nothing, because the imports are what a build with nothing to do spends its time on.
+A fully cached build leaves a memo (`remember`), and another one for the plans that ask for the same. A command line of
+the same words is answered from it without the engine, after a walk over the context by stat alone and a look into the
+store's index. Whatever is in doubt is left to the ordinary way. A replay writes nothing: no build record, no log, no
+time of last use, which is why a memo counts for a day only. It imports next to nothing, because the imports are what a
+build with nothing to do spends its time on.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from lamina import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from typing import Any
+    from collections.abc import Container, Iterable, Mapping, Sequence
+    from typing import Any, TextIO
 
 #: Seconds for which a memo counts: what is used daily must look used to `cache prune --older-than`.
 LIFETIME = 86_400
@@ -33,6 +34,14 @@ _VALUED = frozenset(
         *("--progress", "--root", "--jobs", "--ca-certs", "--runtime", "--modes"),
     )
 )
+_FLAGS = frozenset(("-q", "--quiet", "--observe", "--no-observe"))  # what is cached anyway is not observed
+#: Those of these options that `lamina plan` has too, less --root, by their long names.
+_PLANNED = {
+    name: name if name.startswith("--") else "--file"
+    for name in ("-f", "--file", "--build-arg", "--target", "--platform", "--network", "--modes")
+}
+_PLAN_VALUED = frozenset((*_PLANNED, "--root", "--budget"))
+_PLAN_FLAGS = frozenset(("--json", "--observe", "--no-observe"))
 
 #: What is asked of the index when a memo is written and again before it is used; the answers must be equal.
 QUERIES = {
@@ -46,26 +55,31 @@ QUERIES = {
 }
 
 
-def replay(words: Sequence[str], environment: Mapping[str, str]) -> int | None:
-    """Answer `lamina build WORDS` from its memo; None if there is none that still holds. Returns the exit status."""
+def replay(command: str, words: Sequence[str], environment: Mapping[str, str]) -> int | None:
+    """Answer `lamina COMMAND WORDS`, a build or a plan, from its memo; None if there is none that still holds. Returns
+    the exit status."""
     started = time.monotonic()
     try:
-        line = qualify(words, environment)
+        line = qualify_plan(words, environment) if command == "plan" else qualify(words, environment)
         if line is None:
             return None
-        key, root, quiet = line
+        key, root, brief = line
         memo = load(root, key, time.time_ns())
         if memo is None or not holds(memo, root):
             return None
-        text = _answer(memo, quiet, started)
+        if command == "plan":
+            stream, text = sys.stdout, str(memo["json"]) if brief else _plan(memo)
+        else:
+            stream, text = (sys.stdout, str(memo["image"])) if brief else (sys.stderr, _answer(memo, started))
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return 130
     except Exception:  # whatever is wrong with a shortcut, the ordinary way knows what to say about it
         return None
-    stream = sys.stdout if quiet else sys.stderr
     try:
         print(text, file=stream, flush=True)
+    except UnicodeEncodeError:  # nothing was written yet
+        return None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # what is left is not tried again at the end
         return 141
@@ -73,41 +87,95 @@ def replay(words: Sequence[str], environment: Mapping[str, str]) -> int | None:
 
 
 def qualify(words: Sequence[str], environment: Mapping[str, str]) -> tuple[str, str, bool] | None:
-    """A command line's memo key, the store's real path, and whether it is `--quiet`; None if the command line must take
-    the ordinary way whatever happened before.
+    """The memo key of a build's command line, the store's real path, and whether it is `--quiet`; None if the command
+    line must take the ordinary way whatever happened before.
 
     The memo is found by the words themselves, so this reads no more of them than it must.
     """
-    given, contexts, platforms, quiet, progress = "", 0, 0, False, "auto"
+    found = _options(words, _VALUED, _FLAGS)
+    if found is None:
+        return None
+    options, _ = found
+    progress = _last(options, "--progress") or environment.get("BUILDKIT_PROGRESS") or "auto"
+    quiet = any(name in ("-q", "--quiet") for name, _ in options)
+    if progress not in ("auto", "plain") or (not quiet and progress == "auto" and sys.stderr.isatty()):
+        return None
+    return *_key(list(words), _last(options, "--root"), environment), quiet
+
+
+def qualify_plan(words: Sequence[str], environment: Mapping[str, str]) -> tuple[str, str, bool] | None:
+    """As `qualify`, of a plan's command line, and whether it is `--json`."""
+    found = _options(words, _PLAN_VALUED, _PLAN_FLAGS)
+    # No budget is too small for a plan in which nothing runs; what is none has an error.
+    if (
+        found is None
+        or not all(_is_time(value) for name, value in found[0] if name == "--budget")
+    ):
+        return None
+    return *_plan_key(found, environment), any(name == "--json" for name, _ in found[0])
+
+
+def plan_key(words: Sequence[str], environment: Mapping[str, str]) -> str | None:
+    """The memo key of the plans that foretell the build with these words; None as for `qualify`."""
+    found = _options(words, _VALUED, _FLAGS)
+    return None if found is None else _plan_key(found, environment)[0]
+
+
+#: The options in the order of the words, with their values ("" for a flag), and the context.
+_Read = tuple[list[tuple[str, str]], str]
+
+
+def _options(words: Sequence[str], valued: Container[str], flags: Container[str]) -> _Read | None:
+    """What a command line says; None if it has more in it than these options and a directory of this machine."""
+    options: list[tuple[str, str]] = []
+    contexts: list[str] = []
+    platforms = 0
     rest = iter(words)
     for word in rest:
         name, equals, value = word.partition("=")
-        if word in ("-q", "--quiet"):
-            quiet = True
-            continue
-        if word in ("--observe", "--no-observe"):  # what is cached anyway is not observed
+        if word in flags:
+            options.append((word, ""))
             continue
         if not word.startswith("-"):
-            contexts += 1
+            contexts.append(word)
             if not word or "://" in word or "@" in word or word.startswith("github.com/"):
                 return None  # what lies elsewhere changes unseen
             continue
-        if name not in _VALUED or (equals and not name.startswith("--")):
+        if name not in valued or (equals and not name.startswith("--")):
             return None
         if not equals:
             value = next(rest, "-")
         if value.startswith("-") or (name == "--build-arg" and "=" not in value):
             return None
         platforms += value.count(",") + 1 if name == "--platform" else 0
-        given = value if name == "--root" else given
-        progress = value if name == "--progress" else progress
-    if contexts > 1 or platforms > 1 or progress not in ("auto", "plain"):
-        return None
-    if not quiet and progress == "auto" and sys.stderr.isatty():
-        return None
+        options.append((name, value))
+    return None if len(contexts) > 1 or platforms > 1 else (options, contexts[0] if contexts else ".")
+
+
+def _last(options: Iterable[tuple[str, str]], wanted: str) -> str:
+    return next((value for name, value in reversed([*options]) if name == wanted), "")
+
+
+def _plan_key(read: _Read, environment: Mapping[str, str]) -> tuple[str, str]:
+    options, context = read
+    # Only options that may be given more than once depend on their order, and among themselves.
+    asked = sorted(((_PLANNED[name], value) for name, value in options if name in _PLANNED), key=lambda pair: pair[0])
+    return _key(["plan", context, asked], _last(options, "--root"), environment)
+
+
+def _key(line: list[Any], given: str, environment: Mapping[str, str]) -> tuple[str, str]:
+    """The memo key of a command line, and the store's real path; `given` is the value of --root."""
     root = os.path.realpath(place(given, environment))
-    parts = (__version__, list(words), os.getcwd(), os.geteuid(), os.uname().machine, root)
-    return hashlib.sha256(repr(parts).encode()).hexdigest(), root, quiet
+    # Where the user's own file is looked for; and the time that an image bears.
+    settings = tuple(map(environment.get, ("XDG_CONFIG_HOME", "HOME", "SOURCE_DATE_EPOCH")))
+    parts = (__version__, line, os.getcwd(), os.geteuid(), os.uname().machine, root, settings)
+    return hashlib.sha256(repr(parts).encode()).hexdigest(), root
+
+
+def _is_time(text: str) -> bool:
+    """Whether --budget can be this; not all that it can be."""
+    number = text[:-1] if text[-1:] in ("s", "m", "h") else text
+    return number.isascii() and number.isdigit()
 
 
 def place(given: str, environment: Mapping[str, str]) -> str:
@@ -239,14 +307,20 @@ def _quoted(path: str) -> str:
     return "".join(chr(byte) if byte in safe else f"%{byte:02X}" for byte in os.fsencode(path))
 
 
-def _answer(memo: Mapping[str, Any], quiet: bool, started: float) -> str:
-    if quiet:
-        return str(memo["image"])
+def _answer(memo: Mapping[str, Any], started: float) -> str:
+    summary = memo["summary"].replace(", 0.0s", f", {time.monotonic() - started:.1f}s", 1)
+    return "\n".join([memo["progress"], *_table(memo, sys.stderr), "", summary, f"image {memo['image']}"])
+
+
+def _plan(memo: Mapping[str, Any]) -> str:
+    return "\n".join([*_table(memo, sys.stdout), "", memo["told"]])
+
+
+def _table(memo: Mapping[str, Any], stream: TextIO) -> list[str]:
+    """The lines of the table, as wide as where they go."""
     width = 120
-    if sys.stderr.isatty():
+    if stream.isatty():
         from shutil import get_terminal_size
 
         width = get_terminal_size((120, 24)).columns
-    table = [row if len(row) <= width else row[: width - 1] + "…" for row in memo["table"]]
-    summary = memo["summary"].replace(", 0.0s", f", {time.monotonic() - started:.1f}s", 1)
-    return "\n".join([memo["progress"], *table, "", summary, f"image {memo['image']}"])
+    return [row if len(row) <= width else row[: width - 1] + "…" for row in memo["table"]]

@@ -8,10 +8,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from lamina.cli.user_file import CACHE_KEYS, read_file, user_files
 from lamina.diagnostics import BuildFailure
-
-#: The keys of `config.toml`.
-KEYS = ("cache-from", "cache-to", "trusted-caches")
 
 
 class UserCaches(Struct, frozen=True):
@@ -23,10 +21,19 @@ class UserCaches(Struct, frozen=True):
     trusted_caches: tuple[str, ...] = ()
 
 
-def caches_of(file: Path, table: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """What one `config.toml` says under `KEYS`. Raises BuildFailure `usage-configuration`."""
+def user_caches(environment: Mapping[str, str]) -> UserCaches:
+    """What the user's file says of shared caches, else what the machine's says, key by key. Raises BuildFailure
+    `usage-configuration`."""
     found: dict[str, tuple[str, ...]] = {}
-    for key in KEYS:
+    for file in user_files(environment):
+        found.update(_caches_of(file, read_file(file)))
+    return UserCaches(**found)
+
+
+def _caches_of(file: Path, table: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """What one `config.toml` says of them. Raises BuildFailure `usage-configuration`."""
+    found: dict[str, tuple[str, ...]] = {}
+    for key in CACHE_KEYS:
         value = table.get(key, [])
         if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
             raise BuildFailure(

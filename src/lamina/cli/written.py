@@ -29,6 +29,10 @@ def written(dest: str, what: str) -> Iterator[BinaryIO]:
     path = Path(dest)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        if _keeps_its_place(path):
+            with path.open("wb") as stream:
+                yield stream
+            return
         with draft.open("wb") as stream:
             yield stream
         draft.replace(path)
@@ -37,3 +41,9 @@ def written(dest: str, what: str) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):
             draft.unlink()
+
+
+def _keeps_its_place(path: Path) -> bool:
+    """Devices, pipes and links (`/dev/null`, `/dev/stdout`) are written to: a new file under their name would take
+    them away from the whole machine."""
+    return path.is_symlink() or (path.exists() and not path.is_file() and not path.is_dir())

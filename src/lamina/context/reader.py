@@ -61,6 +61,8 @@ class DirectoryContext:
         #: Files whose identity was racy when they were read.
         self._racy: set[str] = set()
         self._lock = Lock()
+        #: Where the path after the one that was looked for last stands in the scan.
+        self._next = 0
 
     def __enter__(self) -> DirectoryContext:
         return self
@@ -162,11 +164,15 @@ class DirectoryContext:
         return self._edited.get(path) or self.scanned.identities[self._row(path)]
 
     def _row(self, path: str) -> int:
-        """Where a path stands in the scan. A search, as a dictionary of a large context costs more than it saves."""
+        """Where a path stands in the scan. A search, as a dictionary of a large context costs more than it saves; most
+        are asked for in the order of the scan, and found at once."""
         records = self.scanned.records
-        row = bisect_left(records, path, key=_path)
-        if row == len(records) or records[row].path != path:
-            raise KeyError(path)
+        row = self._next
+        if row >= len(records) or records[row].path != path:
+            row = bisect_left(records, path, key=_path)
+            if row == len(records) or records[row].path != path:
+                raise KeyError(path)
+        self._next = row + 1
         return row
 
     def _digest(self, path: str, read_at: int) -> FileRecord:

@@ -129,7 +129,7 @@ class _Walk:
             try:
                 status = entry.stat(follow_symlinks=False)
                 kind = kind_of(status.st_mode)
-                target = _target(descriptor, entry.name, kind, status)
+                target = _target(descriptor, entry.name, kind, status) if kind not in ("file", "dir") else ""
             except FileNotFoundError:
                 continue
             mode = status.st_mode & 0o7777

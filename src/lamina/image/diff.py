@@ -38,6 +38,7 @@ def diff(
         size=stats.size,
         empty=stats.entries == 0,
         files=Digest("sha256:" + bare.hexdigest()),
+        disk=stats.disk,
     )
 
 

@@ -49,9 +49,10 @@ class EarlierLayer:
         if parent is None:
             return False
         try:
-            found = os.lstat(name, dir_fd=parent)
-            same = found.st_size == record.size and attributes.hold(found)
-            if not stat.S_ISREG(found.st_mode) or not same or found.st_ino in self._shared:
+            found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            if found.st_ino in self._shared or found.st_size != record.size:
+                return False
+            if found.st_mode != stat.S_IFREG | attributes.mode or not attributes.hold(found):
                 return False
             os.link(name, name, src_dir_fd=parent, dst_dir_fd=directory.fd, follow_symlinks=False)
             self._shared.add(found.st_ino)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,10 @@ _CAUSES = {
     errno.EPERM: ("not-permitted", "run lamina as root, or in a user namespace that maps these ids"),
 }
 _CAUSES[errno.EACCES] = _CAUSES[errno.EPERM]
+_ONE_ID = (
+    "an owner whose id is not mapped cannot be given: without sub-uids an ordinary user has one id alone; "
+    "`lamina doctor` has the line that gives more"
+)
 
 
 class Layers:
@@ -107,5 +112,9 @@ def _explained(step: str, path: str) -> Iterator[None]:
             hint = "make room: `lamina cache prune`, or move the store with --root"
             raise BuildFailure("store-full", f"no room to write {path}", cause=cause, hint=hint) from error
         suffix, hint = _CAUSES.get(error.errno or 0, ("failed", "see the cause above"))
+        if error.errno == errno.EINVAL and error.strerror == os.strerror(errno.EINVAL):
+            # The kernel's answer to chown(2) with an id that this user namespace does not map. What lamina itself
+            # refuses with EINVAL has words of its own.
+            suffix, hint = "owner-not-mapped", _ONE_ID
         verb = "copy to" if step == "step-copy" else "make the directory"
         raise BuildFailure(f"{step}-{suffix}", f"cannot {verb} {path}", cause=cause, hint=hint) from error

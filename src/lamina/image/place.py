@@ -108,13 +108,18 @@ class _Placer:
         kind = record.kind
         if kind == "socket":
             return  # nobody listens in an image, and a layer's tar cannot hold one
+        attributes = self._attributes(record)
+        if self._earlier is not None:
+            if self._earlier.keeps_times:
+                attributes = self._earlier.timed(directory, name, record, attributes)
+            # Most names are free, and a link says so itself: one look less at each file of a large copy.
+            alone = kind == "file" and self._source.inode(record) is None
+            if alone and directory.is_free_below(name) and self._earlier.link(directory, name, record, attributes):
+                return
         if directory.make_way(name):
             replaced = self._inodes.pop((directory.path, name), None)
             if replaced is not None:
                 del self._linked[replaced]
-        attributes = self._attributes(record)
-        if self._earlier is not None and self._earlier.keeps_times:
-            attributes = self._earlier.timed(directory, name, record, attributes)
         if kind == "file":
             self._put_file(directory, name, record, attributes)
         elif kind == "link":

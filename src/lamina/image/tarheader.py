@@ -21,6 +21,8 @@ _BLANK_SUM = b" " * 8
 #: What replaces mtime (12 bytes) and checksum (8 bytes) in the timeless form.
 _NO_TIME = bytes(20)
 _MAGIC = b"ustar\x0000" + bytes(64)
+#: What follows the kind where there is no link, no device and no prefix.
+_USUAL_BACK = bytes(100) + _MAGIC + b"%07o\0%07o\0" % (0, 0) + bytes(167)
 
 Xattrs = Sequence[tuple[bytes, bytes]]
 
@@ -74,7 +76,10 @@ def entry_blocks(
 
     front = short.ljust(100, b"\0") + b"%07o\0%07o\0%07o\0%011o\0" % (mode, uid, gid, size)
     time = b"%011o\0" % mtime
-    back = kind + link.ljust(100, b"\0") + _MAGIC + b"%07o\0%07o\0" % device + prefix.ljust(167, b"\0")
+    if link or prefix or device != (0, 0):
+        back = kind + link.ljust(100, b"\0") + _MAGIC + b"%07o\0%07o\0" % device + prefix.ljust(167, b"\0")
+    else:
+        back = kind + _USUAL_BACK
     # The checksum is the sum of all bytes. Adler-32's lower half is 1 + that sum modulo 65521, ten times faster than
     # `sum()`; the modulus is never reached, because names, prefix and link are ASCII: 355 * 127 + 157 * 117 < 65520.
     total = (adler32(front + time + _BLANK_SUM + back) & 0xFFFF) - 1

@@ -6,14 +6,18 @@ import os
 import stat
 from collections.abc import Callable
 
+from msgspec import Struct
+
 from lamina.diagnostics import BuildFailure
 from lamina.image.latest import NO_LIMIT
-from lamina.image.tarheader import BLOCK, CHAR, END, FIFO, HARDLINK, Xattrs, entry_blocks, padding
+from lamina.image.tarheader import BLOCK, CHAR, END, FIFO, FILE, HARDLINK, Xattrs, entry_blocks, padding
 
 Sink = Callable[[bytes], object]
 
 _CHUNK = 1 << 20
 _BATCH = 1 << 18
+#: Files below this size are read by one call.
+_SMALL = 1 << 16
 _SPECIAL = {stat.S_IFIFO: FIFO, stat.S_IFCHR: CHAR, stat.S_IFBLK: BLOCK}
 
 
@@ -31,12 +35,12 @@ class TarStream:
         self.entries = 0
         self.written = 0
 
-    def header(self, blocks: tuple[bytes, bytes]) -> None:
-        """Begin an entry with what `entry_blocks` gave."""
+    def header(self, blocks: tuple[bytes, bytes], whole: bytes = b"") -> None:
+        """Begin an entry with what `entry_blocks` gave, and its content, if it is small and here, padding included."""
         self.entries += 1
-        self._full.append(blocks[0])
-        self._bare.append(blocks[1])
-        self._count(len(blocks[0]))
+        self._full += (blocks[0], whole)
+        self._bare += (blocks[1], whole)
+        self._count(len(blocks[0]) + len(whole))
 
     def data(self, piece: bytes) -> None:
         """A piece of the current entry's content; the caller adds the padding after the last one."""
@@ -74,6 +78,16 @@ class TarStream:
         self._waiting = 0
 
 
+class Met(Struct, gc=False):
+    """An inode that has several `names`, of which so many were met, the first of them at `path`; `blocks` of 512
+    bytes on the disk."""
+
+    path: bytes
+    blocks: int
+    names: int
+    met: int = 1
+
+
 class EntryWriter:
     """Entries from what `stat` says: hard links to the first of an inode's paths, contents read exactly once."""
 
@@ -83,18 +97,25 @@ class EntryWriter:
         self.size = 0
         #: No entry is later than this, in seconds since 1970 (see `latest`).
         self.latest = NO_LIMIT
-        #: First path of every inode that has more than one name.
-        self._first: dict[tuple[int, int], bytes] = {}
+        #: Every inode that has more than one name.
+        self._first: dict[tuple[int, int], Met] = {}
 
     def hard_link(self, path: bytes, st: os.stat_result) -> bool:
         """Whether this inode was written before under another name; if so, it is linked to that and done."""
         if st.st_nlink < 2:
             return False
-        first = self._first.setdefault((st.st_dev, st.st_ino), path)
-        if first is path:
+        first = self._first.get((st.st_dev, st.st_ino))
+        if first is None:
+            self._first[st.st_dev, st.st_ino] = Met(path, st.st_blocks, st.st_nlink)
             return False
-        self.header(path, HARDLINK, st, link=first)
+        first.met += 1
+        self.header(path, HARDLINK, st, link=first.path)
         return True
+
+    @property
+    def linked_blocks(self) -> int:
+        """What the inodes with several names take on the disk of which all names were met."""
+        return sum(one.blocks for one in self._first.values() if one.met == one.names)
 
     def header(
         self,
@@ -104,15 +125,30 @@ class EntryWriter:
         size: int = 0,
         link: bytes = b"",
         xattrs: Xattrs = (),
+        whole: bytes = b"",
     ) -> None:
-        """Begin an entry. `size` is the bytes of content that follow."""
+        """Begin an entry. `size` is the bytes of content that follow, unless that is here as a `whole`, padded."""
         device = (os.major(st.st_rdev), os.minor(st.st_rdev)) if kind in (CHAR, BLOCK) else (0, 0)
         mode, mtime = st.st_mode & 0o7777, min(st.st_mtime_ns // 1_000_000_000, self.latest)
         try:
             blocks = entry_blocks(path, kind, mode, st.st_uid, st.st_gid, size, mtime, link, device, xattrs)
         except ValueError as error:
             raise BuildFailure("image-unsupported-attribute", f"{shown(path)}: {error}") from error
-        self.stream.header(blocks)
+        self.stream.header(blocks, whole)
+
+    def file(self, descriptor: int, path: bytes, st: os.stat_result, xattrs: Xattrs) -> None:
+        """A regular file that is open. Raises as `header` and `content` do."""
+        size = st.st_size
+        if size < _SMALL:
+            # One byte more than there should be, so that one call shows the end too.
+            whole = os.read(descriptor, size + 1)
+            if len(whole) == size:
+                self.header(path, FILE, st, size, b"", xattrs, whole + padding(size))
+                self.size += size
+                return
+            os.lseek(descriptor, 0, os.SEEK_SET)
+        self.header(path, FILE, st, size, b"", xattrs)
+        self.content(descriptor, path, size)
 
     def content(self, descriptor: int, path: bytes, size: int) -> None:
         """The bytes of an open file. Raises BuildFailure `image-layer-changed` if they are not `size` many."""

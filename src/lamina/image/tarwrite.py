@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import stat
+from operator import itemgetter
 from pathlib import Path
 
 from msgspec import Struct
@@ -25,15 +26,18 @@ WHITEOUT_PREFIX = ".wh."
 OPAQUE_MARKER = b".wh..wh..opq"
 
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_first = itemgetter(0)
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class LayerStats(Struct, frozen=True):
-    """What was written: entries (markers too), bytes of regular files (a hard-linked one once), bytes of tar."""
+    """What was written: entries (markers too), bytes of regular files (a hard-linked one once), bytes of tar. `disk` is
+    as in `LayerDiff`."""
 
     entries: int
     size: int
     tar_size: int
+    disk: int | None = None
 
 
 def write_layer(
@@ -55,7 +59,7 @@ def write_layer(
     finally:
         writer.close()
     writer.stream.end()
-    return LayerStats(writer.stream.entries, writer.size, writer.stream.written)
+    return LayerStats(writer.stream.entries, writer.size, writer.stream.written, writer.disk)
 
 
 class _LayerWriter(EntryWriter):
@@ -64,12 +68,16 @@ class _LayerWriter(EntryWriter):
         #: The path being read, for error messages.
         self.at = b""
         self._namespace: Namespace = namespace
-        #: Open directories from the root down to where the walk is: (descriptor, path with slash, entries left).
-        self._open: list[tuple[int, bytes, list[os.DirEntry[str]]]] = []
+        #: Open directories from the root down to where the walk is: (descriptor, path with slash, entries left, each
+        #: with its bytes as in `_order`).
+        self._open: list[tuple[int, bytes, list[tuple[bytes, os.DirEntry[str]]]]] = []
+        #: What directories and files with one name take on the disk, in blocks of 512 bytes.
+        self._blocks = 0
 
     def walk(self, upper: Path) -> None:
         # No opaque marker for the root: overlayfs looks at no mark there either.
         root = os.open(upper, _OPEN_DIRECTORY)
+        self._blocks = os.fstat(root).st_blocks
         self._enter(root, b"")
         self.latest = latest_of(root, self._namespace)
         while self._open:
@@ -78,9 +86,17 @@ class _LayerWriter(EntryWriter):
                 self._open.pop()
                 os.close(directory)
                 continue
-            entry = left.pop()
-            self.at = path + os.fsencode(entry.name)
-            self._entry(directory, entry.name, path, entry.stat(follow_symlinks=False))
+            name, entry = left.pop()
+            self.at = path + name.removesuffix(b"/")
+            st = entry.stat(follow_symlinks=False)
+            if st.st_nlink == 1 or stat.S_ISDIR(st.st_mode):
+                self._blocks += st.st_blocks
+            self._entry(directory, entry.name, path, st)
+
+    @property
+    def disk(self) -> int:
+        """See `LayerDiff`; the same count as that of the store's own walk."""
+        return 512 * (self._blocks + self.linked_blocks)
 
     def close(self) -> None:
         for directory, _, _ in self._open:
@@ -91,7 +107,7 @@ class _LayerWriter(EntryWriter):
         """Make an open directory the place where the walk goes on."""
         self._open.append((directory, path, []))
         with os.scandir(directory) as entries:
-            self._open[-1][2].extend(sorted(entries, key=_order, reverse=True))
+            self._open[-1][2].extend(sorted([(_order(entry), entry) for entry in entries], key=_first, reverse=True))
 
     def _entry(self, directory: int, name: str, parent: bytes, st: os.stat_result) -> None:
         path, kind = self.at, stat.S_IFMT(st.st_mode)
@@ -126,19 +142,27 @@ class _LayerWriter(EntryWriter):
             self._marker(path + OPAQUE_MARKER)
 
     def _file(self, directory: int, name: str, parent: bytes, st: os.stat_result) -> None:
-        descriptor = os.open(name, _OPEN_FILE, dir_fd=directory)
+        descriptor = _opened(name, directory)
         try:
             found = read_attributes(descriptor, self._namespace)
             if found.mark == "whiteout" and st.st_size == 0:
                 self._marker(_whiteout(parent, name))
                 return
-            self.header(self.at, FILE, st, size=st.st_size, xattrs=found.kept)
-            self.content(descriptor, self.at, st.st_size)
+            self.file(descriptor, self.at, st, found.kept)
         finally:
             os.close(descriptor)
 
     def _marker(self, path: bytes) -> None:
         self.stream.header(entry_blocks(path, FILE, 0, 0, 0, 0, 0))
+
+
+def _opened(name: str, directory: int) -> int:
+    """A file open for reading, without a note that it was read where that is allowed: the layers would have to be
+    written for it."""
+    try:
+        return os.open(name, _OPEN_FILE | os.O_NOATIME, dir_fd=directory)
+    except PermissionError:  # of a file of somebody else's, which may be read
+        return os.open(name, _OPEN_FILE, dir_fd=directory)
 
 
 def _order(entry: os.DirEntry[str]) -> bytes:

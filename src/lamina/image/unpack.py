@@ -49,6 +49,12 @@ class Unpacker:
                 raise _failed(entry, error) from error
         return hashed.diff_id()
 
+    def gives_back(self, work: Workspace, diff_id: DiffID) -> bool:
+        """Whether `work.upper` has this diff ID when it is packed again. Raises BuildFailure `image-…`."""
+        from lamina.image.diff import diff  # here, because few layers that are unpacked were made by lamina
+
+        return diff(work.upper, self._namespace).diff_id == diff_id
+
 
 class _Hashed:
     """Passes a stream on and hashes it."""

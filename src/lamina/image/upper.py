@@ -66,6 +66,10 @@ class Directory:
         except FileNotFoundError:
             return None
 
+    def is_free_below(self, name: str) -> bool:
+        """Whether the layers below have no directory at `name`, which nothing else may hide."""
+        return not self.lower or not self.lower_names.get(name, False)
+
     def make_way(self, name: str) -> bool:
         """Let a non-directory be created at `name`: another non-directory is removed. Says whether there was one.
 

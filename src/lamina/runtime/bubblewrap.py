@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -48,7 +49,8 @@ class BubblewrapRunner:
             ExitStack() as open_files,
         ):
             passed: list[int] = []
-            prefix = self._as_user(spec)
+            own_proc = not _of_the_machine("/proc")
+            prefix = self._as_user(spec, passed if own_proc else None)
             options = _arguments(spec, root, nodes)
             if not spec.insecure:
                 passed.append(_closing(open_files, seccomp.open_filter()))
@@ -76,7 +78,7 @@ class BubblewrapRunner:
             groups = None if prefix or self._rung.name == "rootless-single" else (spec.user.gid, spec.user.groups)
             errors = process.Tail(output)
             with (
-                process.supervised(command, spec, tuple(passed), groups) as child,
+                process.supervised(command, spec, tuple(passed), groups, own_proc) as child,
                 self._running.watched(*child.pidfds()),
             ):
                 code, notes = process.pump(child, errors, spec.stdin, status)
@@ -90,15 +92,38 @@ class BubblewrapRunner:
                 self._namespaces[uid] = userns.create(uid)
             return self._namespaces[uid]
 
-    def _as_user(self, spec: RunSpec) -> list[str]:
-        """The words that start bwrap as the step's user, in the outer namespace (see `userns`); none for root."""
+    def _as_user(self, spec: RunSpec, passed: list[int] | None) -> list[str]:
+        """The words that start bwrap as the step's user, in the outer namespace (see `userns`); none for root.
+
+        With `passed` they need not see our /proc: the descriptor joins those that are passed. The step then inherits
+        it, and can do nothing with it: only root may enter that namespace.
+        """
         if spec.user.uid == 0:
             return []
-        # By way of our own /proc entry, so that the step does not inherit the descriptor.
-        outer = f"/proc/{os.getpid()}/fd/{self._of_user(spec.user.uid).outer}"
+        descriptor = self._of_user(spec.user.uid).outer
+        if passed is None:
+            # By way of our own /proc entry, so that the step does not inherit the descriptor.
+            outer = f"/proc/{os.getpid()}/fd/{descriptor}"
+        else:
+            passed.append(descriptor)
+            outer = f"/proc/self/fd/{descriptor}"
         groups = f"--groups={','.join(map(str, spec.user.groups))}" if spec.user.groups else "--clear-groups"
         enter = ["nsenter", f"--user={outer}", "--preserve-credentials"]
         return [*enter, "setpriv", f"--reuid={spec.user.uid}", f"--regid={spec.user.gid}", groups]
+
+
+@cache
+def _of_the_machine(proc: str) -> bool:
+    """Whether this is the /proc of the machine itself, where process 2 is always there, as the kernel's own.
+
+    For its notes, bwrap looks its child up in /proc, by the number in the namespace that `process.supervised` makes:
+    always 2. On the machine it finds a stranger, which does no harm. In the /proc of a container there may be none, and
+    it gives up; then it needs a /proc of its own namespace, which costs a mount.
+    """
+    try:
+        return Path(proc, "2/comm").read_text() == "kthreadd\n"
+    except OSError:
+        return False
 
 
 #: Made on import, which is one thread's: msgspec (0.22) crashes when two look at a type for the first time at once.
@@ -114,12 +139,13 @@ def _status(code: int, notes: bytes, last_words: str | None) -> int:
             return status.exit_code
     if code < 0:
         return 128 - code
-    raise BuildFailure(
-        "runtime-bubblewrap-failed",
-        "bubblewrap could not set up the step",
-        cause=last_words,
-        hint="`lamina doctor` examines this machine",
-    )
+    hint = "`lamina doctor` examines this machine"
+    if last_words and "not permitted" in last_words:
+        hint += (
+            "; a container around lamina must allow mounts: `--cap-add SYS_ADMIN` (under AppArmor also "
+            "`--security-opt apparmor=unconfined`), or `--privileged`"
+        )
+    raise BuildFailure("runtime-bubblewrap-failed", "bubblewrap could not set up the step", cause=last_words, hint=hint)
 
 
 def _arguments(spec: RunSpec, root: rootfs.Root, nodes: dict[str, Path]) -> list[str]:

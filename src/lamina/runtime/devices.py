@@ -62,8 +62,24 @@ def own(scratch: Path, rung: Rung, insecure: bool) -> Iterator[dict[str, Path]]:
         made = {name: Node(stat.S_IFCHR, *numbers) for name, numbers in _NODES.items()} | nodes(insecure)
         for name, node in made.items():
             path = folder / name.replace("/", "-")
-            os.mknod(path, node.kind | 0o666, os.makedev(node.major, node.minor))
-            path.chmod(0o666)
-        yield {name: folder / name.replace("/", "-") for name in made}
+            try:
+                os.mknod(path, node.kind | 0o666, os.makedev(node.major, node.minor))
+            except PermissionError:
+                _lend(Path("/dev", name), path)
+            else:
+                path.chmod(0o666)
+        yield {name: path for name in made if (path := folder / name.replace("/", "-")).exists()}
     finally:
         kernel.unmount(str(folder), kernel.MNT_DETACH)
+
+
+def _lend(device: Path, path: Path) -> None:
+    """The device file that is there already, where none may be made, as in a container: nothing if there is none.
+
+    Read-only, so that a step can write to the device and change neither its mode nor its owner.
+    """
+    if not device.exists():
+        return
+    path.touch()
+    kernel.mount(str(device), str(path), None, kernel.MS_BIND)
+    kernel.mount("none", str(path), None, kernel.MS_BIND | kernel.MS_REMOUNT | kernel.MS_RDONLY | kernel.MS_NOSUID)

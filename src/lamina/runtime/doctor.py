@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from msgspec import Struct
 
 from lamina.runtime import namespace, programs, seccomp, subids
+
+_DEVICE = Path("/dev/fuse")
 
 
 class Finding(Struct, frozen=True):
@@ -21,7 +25,7 @@ class Finding(Struct, frozen=True):
     mend: str | None = None
 
 
-#: Run by a fresh interpreter, because entering namespaces cannot be undone.
+#: Run by a fresh interpreter, because entering namespaces cannot be undone. Its argument is where to try.
 _PROBE = """
 import sys, tempfile
 from pathlib import Path
@@ -29,7 +33,7 @@ from lamina.diagnostics import BuildFailure
 from lamina.runtime import namespace, overlay
 try:
     rung = namespace.enter()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=sys.argv[1]) as name:
         folders = [Path(name, part) for part in ("lower", "upper", "work", "root")]
         for folder in folders:
             folder.mkdir()
@@ -37,24 +41,31 @@ try:
         with overlay.mounted(root, [lower], upper, work, rung):
             pass
 except BuildFailure as failure:
-    sys.exit(f"{failure}: {failure.diagnostic.cause}")
+    sys.exit(f"{failure}: {failure.diagnostic.cause}\\n{failure.diagnostic.hint}")
 print(f"{rung.name}, {rung.xattr}.overlay attributes")
 """
 
 
-def examine() -> tuple[Finding, ...]:
-    """Examine this machine, for the calling user. Starts short-lived programs; changes nothing."""
+def examine(store: Path) -> tuple[Finding, ...]:
+    """Examine this machine, for the calling user and this place of a store, which need not be there. Starts
+    short-lived programs; leaves nothing behind."""
     return (
         _kernel(),
         _user_namespaces(),
         _sub_ids(),
-        _overlay(),
+        _overlay(store),
         _bubblewrap(),
         _oci_runtimes(),
         _seccomp(),
         _fuse(),
         _cgroups(),
     )
+
+
+def steps_can_run(findings: Iterable[Finding]) -> bool:
+    """Whether RUN has all that it needs: mounts of layers, and a program that isolates a step."""
+    works = {finding.name for finding in findings if finding.ok}
+    return "overlay" in works and bool(works & {"bubblewrap", "OCI runtimes"})
 
 
 def _kernel() -> Finding:
@@ -84,14 +95,23 @@ def _sub_ids() -> Finding:
     return Finding("sub-uids", True, f"{sum(count for _, count in uids)} for {user}")
 
 
-def _overlay() -> Finding:
+def _overlay(store: Path) -> Finding:
     path = os.pathsep.join(part for part in sys.path if part)
+    there = next(each for each in (store, *store.parents) if each.is_dir())
+    if not os.access(there, os.W_OK | os.X_OK):
+        there = Path(tempfile.gettempdir())
     done = subprocess.run(
-        [sys.executable, "-c", _PROBE], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
+        [sys.executable, "-c", _PROBE, str(there)],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
     )
-    detail = (done.stdout or done.stderr).strip().rpartition("\n")[2]
-    mend = "sudo modprobe overlay; the temporary directory must not itself lie on an overlay"
-    return Finding("overlay", done.returncode == 0, detail, mend)
+    if done.returncode == 0:
+        return Finding("overlay", True, done.stdout.strip())
+    *_, detail, mend = ["", *done.stderr.strip().split("\n")]
+    if "lamina doctor" in mend:
+        mend = "sudo modprobe overlay"
+    return Finding("overlay", False, detail, mend)
 
 
 def _bubblewrap() -> Finding:
@@ -119,10 +139,11 @@ def _seccomp() -> Finding:
 
 
 def _fuse() -> Finding:
-    usable = os.access("/dev/fuse", os.R_OK | os.W_OK)
-    return Finding(
-        "FUSE", usable, "/dev/fuse can be opened" if usable else "no access to /dev/fuse", "sudo modprobe fuse"
-    )
+    if not _DEVICE.exists():
+        return Finding("FUSE", False, f"no {_DEVICE}: --observe needs it", "sudo modprobe fuse")
+    if not os.access(_DEVICE, os.R_OK | os.W_OK):
+        return Finding("FUSE", False, f"no access to {_DEVICE}: --observe needs it", f"sudo chmod 666 {_DEVICE}")
+    return Finding("FUSE", True, f"{_DEVICE} can be opened")
 
 
 def _cgroups() -> Finding:

@@ -12,6 +12,11 @@ from lamina.diagnostics import BuildFailure
 from lamina.runtime import kernel
 from lamina.runtime.namespace import Rung
 
+ON_OVERLAY = (
+    "the store lies on an overlay, as the own disk of a container does, and another overlay cannot be mounted from "
+    "there: keep it on a volume, `-v lamina:/var/lib/lamina`, or elsewhere with --root DIR"
+)
+
 
 @contextmanager
 def mounted(
@@ -61,11 +66,11 @@ def _mount(target: Path, options: str, flags: int) -> None:
                 raise
             kernel.mount("lamina", str(target), "overlay", flags, options)
     except (OSError, ValueError) as failed:
+        hint = "`lamina doctor` says whether overlay mounts work here; kernel messages (`dmesg`) have the details"
+        if on_overlay(target):
+            hint = ON_OVERLAY
         raise BuildFailure(
-            "runtime-overlay-failed",
-            "the layers of a step could not be mounted",
-            cause=str(failed),
-            hint="`lamina doctor` says whether overlay mounts work here; kernel messages (`dmesg`) have the details",
+            "runtime-overlay-failed", "the layers of a step could not be mounted", cause=str(failed), hint=hint
         ) from failed
 
 
@@ -76,3 +81,12 @@ def _unmount(target: Path) -> None:
         if busy.errno != errno.EBUSY:
             raise
         kernel.unmount(str(target), kernel.MNT_DETACH)
+
+
+def on_overlay(path: Path) -> bool:
+    """Whether a path lies on an overlay: by proc(5)'s mountinfo, whose third field is the device, and whose field
+    behind the lone dash is the file system's type."""
+    device = path.stat().st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    rows = [line.split() for line in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()]
+    return any(row[2] == number and row[row.index("-") + 1] == "overlay" for row in rows)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import socket
 import stat
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -15,6 +15,9 @@ from lamina.diagnostics import BuildFailure
 from lamina.ports import Mount
 from lamina.runtime import inside, kernel, overlay, stubs
 from lamina.runtime.namespace import Rung
+
+if TYPE_CHECKING:
+    import socket
 
 
 class Source(Struct, frozen=True):
@@ -151,6 +154,8 @@ class Sources:
         if not source.is_socket():
             raise BuildFailure("runtime-mount-source", f"{source}, to be mounted at {mount.target}, is no socket")
         path = self._in_memory()
+        import socket  # here, because few steps are given one
+
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self._held.callback(listener.close)
         folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)

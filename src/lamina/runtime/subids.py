@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -54,7 +53,9 @@ class Mapper:
     def __init__(self, uid: int, gid: int) -> None:
         self._child = 0
         uids, gids = granted(uid)
-        tools = shutil.which("newuidmap"), shutil.which("newgidmap")
+        from shutil import which  # here, because root needs it not
+
+        tools = which("newuidmap"), which("newgidmap")
         if not uids or not gids or tools[0] is None or tools[1] is None:
             return
         parent = os.getpid()

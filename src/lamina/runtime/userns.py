@@ -9,7 +9,6 @@ machine that happens to have the same uid could enter it, and with its capabilit
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +28,8 @@ class UserNamespaces(Struct, frozen=True):
 def create(uid: int) -> UserNamespaces:
     """Make the pair for `uid`. The caller closes the descriptors. Raises BuildFailure `runtime-no-user-namespace`."""
     script = Path(__file__).with_name("userns_child.py")
+    import socket  # here, because most steps run as root
+
     ours, theirs = socket.socketpair()
     with ours, theirs:
         done = subprocess.run(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO
 
 from lamina.diagnostics import BuildFailure
-from lamina.digest import ChainID, Digest, digest_of
+from lamina.digest import ChainID, DiffID, Digest, digest_of
 from lamina.keys.filetree import FileRecord
 from lamina.keys.record import CacheRecord
 
@@ -73,10 +73,14 @@ class MemoryBlobWriter:
 
 
 class MemoryCacheIndex:
-    """A `ports.CacheIndex`; `present` tells whether a result's snapshot is still there."""
+    """A `ports.CacheIndex`; `present` tells whether a result's snapshot is still there, `packed` has the layers that
+    are there as blobs."""
 
-    def __init__(self, present: Callable[[ChainID], bool] = lambda chain: True) -> None:
+    def __init__(
+        self, present: Callable[[ChainID], bool] = lambda chain: True, packed: Collection[DiffID] = ()
+    ) -> None:
         self._present = present
+        self._packed = packed
         self._records: list[CacheRecord] = []
         #: The same, those used last at the end.
         self._used: list[CacheRecord] = []
@@ -84,7 +88,7 @@ class MemoryCacheIndex:
     def find(self, key: Digest) -> CacheRecord | None:
         for record in reversed(self._records):
             if key in (record.key.digest, record.content_key) and (
-                record.result is None or self._present(record.result)
+                record.result is None or self._present(record.result) or record.diff_id in self._packed
             ):
                 self._used.sort(key=lambda one: one is record)
                 return record

@@ -26,6 +26,7 @@ from lamina.keys.filetree import FileRecord, Selection
 from lamina.keys.looks import ANSWER, Look, Observations
 from lamina.keys.select import select
 from lamina.oci.config import ImageConfig, RootFS, RuntimeConfig, decode_config, encode_config
+from lamina.oci.descriptor import Descriptor
 from lamina.oci.platform import Platform
 from lamina.oci.reference import Reference, parse_reference
 from lamina.plan.steps import PlanOptions
@@ -75,7 +76,14 @@ class MemorySnapshots:
                 del self.layers[work.upper]
 
     def commit(
-        self, work: Workspace, parent: ChainID | None, diff_id: DiffID, size: int | None, *, built: bool = True
+        self,
+        work: Workspace,
+        parent: ChainID | None,
+        diff_id: DiffID,
+        size: int | None,
+        *,
+        built: bool = True,
+        disk: int | None = None,
     ) -> Snapshot:
         chain = chain_id(parent, diff_id)
         if size is None:
@@ -300,13 +308,16 @@ class MemoryCatalog:
 
 class MemoryImages:
     """A `ports.ImageSource`: a registry of images of one layer, made with `add`. `fetched` names those whose layer was
-    asked for and was not there."""
+    asked for and was not there. `packed` are layers of steps that are there as blobs, None for a blob that is none;
+    `unpacked` names those that were asked for."""
 
     def __init__(self, snapshots: MemorySnapshots, layers: MemoryLayers) -> None:
         self._snapshots = snapshots
         self._layers = layers
         self._images: dict[Reference, tuple[BaseImage, Tree]] = {}
         self.fetched: list[str] = []
+        self.packed: dict[DiffID, Tree | None] = {}
+        self.unpacked: list[str] = []
 
     def add(self, name: str, tree: Tree, config: RuntimeConfig | None = None) -> None:
         """Publish an image, or another one under the same name."""
@@ -315,12 +326,29 @@ class MemoryImages:
             rootfs = RootFS("layers", (self._layers.diff(work.upper).diff_id,))
         raw = encode_config(ImageConfig(LINUX.architecture, LINUX.os, rootfs, config=config or RuntimeConfig()))
         reference = parse_reference(name)
-        self._images[reference] = BaseImage(name, digest_of(b"manifest of " + raw), raw, (), reference), tree
+        layers = (Descriptor("layer", digest_of(raw), 0),)
+        self._images[reference] = BaseImage(name, digest_of(b"manifest of " + raw), raw, layers, reference), tree
 
     def resolve(self, reference: Reference, platform: Platform, *, fresh: bool) -> BaseImage:
         if reference not in self._images:
             raise BuildFailure("registry-not-found", f"there is no image {reference}")
         return self._images[reference][0]
+
+    def fetch(self, image: BaseImage, progress: Callable[[str, int, int | None], None]) -> None:
+        self.ensure(image, progress)
+
+    def layer(self, parent: ChainID | None, diff_id: DiffID, name: str) -> Snapshot | None:
+        found = self._snapshots.adopt(parent, diff_id)
+        if found is not None or diff_id not in self.packed:
+            return found
+        self.unpacked.append(name)
+        tree = self.packed[diff_id]
+        if tree is None:
+            del self.packed[diff_id]
+            raise BuildFailure("image-wrong-diff-id", f"{name} is not what it should be")
+        with self._snapshots.begin(parent) as work:
+            self._snapshots.layers[work.upper].update(tree)
+            return self._snapshots.commit(work, parent, diff_id, None)
 
     def ensure(self, image: BaseImage, progress: Callable[[str, int, int | None], None]) -> ChainID | None:
         config = decode_config(image.config_raw)
@@ -413,7 +441,7 @@ def memory_world(context: MemoryContext | None = None, folders: Path = Path("/no
         layers=layers,
         runner=ScriptedRunner(snapshots),
         images=images,
-        index=MemoryCacheIndex(lambda chain: snapshots.get(chain) is not None),
+        index=MemoryCacheIndex(lambda chain: snapshots.get(chain) is not None, images.packed),
         facts=MemoryFacts(),
         catalog=MemoryCatalog(),
         blobs=MemoryBlobs(),

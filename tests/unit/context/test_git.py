@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.git_server import GitServer, commit, git, running_git_server
-from tests.support.registry_server import free_port
+from tests.support.ports import closed_port
 
 from lamina.context.downloading import Bounds
 from lamina.context.fetch import Downloads
@@ -279,10 +279,11 @@ def test_what_is_missing_is_told(downloads: Downloads, server: GitServer, root: 
         assert told.startswith("fetch-git-ref") and ref in told
     assert failure(lambda: downloads.git(GitSource(server.url("empty")))).startswith("fetch-git-ref")
     assert failure(lambda: downloads.git(GitSource(server.url("none")))).startswith("fetch-failed")
-    nobody = f"http://me:secret@127.0.0.1:{free_port()}/x.git"
-    for ref in ("", head):
-        told = failure(lambda ref=ref: downloads.git(GitSource(nobody, ref)))  # type: ignore[misc]
-        assert told.startswith("fetch-failed") and "onnect" in told and "secret" not in told
+    with closed_port() as port:
+        for ref in ("", head):
+            nobody = GitSource(f"http://me:secret@127.0.0.1:{port}/x.git", ref)
+            told = failure(lambda nobody=nobody: downloads.git(nobody))  # type: ignore[misc]
+            assert told.startswith("fetch-failed") and "onnect" in told and "secret" not in told
     assert not list(root.glob("tree-*"))
     for path in root.rglob("*"):
         assert not path.is_file() or b"secret" not in path.read_bytes()

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.registry_server import free_port, make_authority, make_certificate
+from tests.support.ports import closed_port
+from tests.support.registry_server import make_authority, make_certificate
 from tests.support.web_server import Page, WebServer, running_web_server
 
 from lamina.context.downloading import Bounds
@@ -225,7 +226,8 @@ def test_addresses_that_are_none(downloads: Downloads, url: str) -> None:
 
 
 def test_nobody_there(downloads: Downloads) -> None:
-    told = failure(lambda: downloads.http(HttpSource(f"http://127.0.0.1:{free_port()}/f")))
+    with closed_port() as port:
+        told = failure(lambda: downloads.http(HttpSource(f"http://127.0.0.1:{port}/f")))
     assert told.startswith("fetch-failed") and "Connection refused" in told
 
 
@@ -256,8 +258,9 @@ def test_the_caller_s_proxy_is_used(tmp_path: Path, web: WebServer) -> None:
     asked = ["http://files.test/f", "/f"]
     assert sent == list(zip(asked, ["Basic dTpw", None], strict=True)) + [(path, None) for path in asked]
     web.asked.clear()
-    gone = Downloads(tmp_path / "gone", "lamina/1", {"http_proxy": f"127.0.0.1:{free_port()}"}, QUICK)
-    assert "the proxy: Connection refused" in failure(lambda: gone.http(HttpSource("http://files.test/f")))
+    with closed_port() as port:
+        gone = Downloads(tmp_path / "gone", "lamina/1", {"http_proxy": f"127.0.0.1:{port}"}, QUICK)
+        assert "the proxy: Connection refused" in failure(lambda: gone.http(HttpSource("http://files.test/f")))
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,11 @@ def words(text: str) -> list[tuple[str, ...]]:
         ("! a && time b", [("a",), ("b",)]),
         ("a # b && c\nd", [("a",), ("d",)]),
         ("a b#c", [("a", "b#c")]),
+        # Heredocs are no commands.
+        ("cat <<X > f\nb\nX\nc", [("cat",), ("c",)]),
+        ("cat <<-'X' <<Y && b\n$(\n\tX\nc\nY\nd", [("cat",), ("b",), ("d",)]),
+        ("cat <<X\nb", []),
+        ("cat <<<X\nb", [("cat",), ("b",)]),
         ("set -eux; \ta", [("set", "-eux"), ("a",)]),
         ("", []),
         ("a 'b", []),

@@ -30,7 +30,8 @@ class Cache:
 
     def __init__(self) -> None:
         self.steps: list[SharedStep] = []
-        self.trees: dict[DiffID, Tree] = {}
+        #: None for a layer that is not what its step says.
+        self.trees: dict[DiffID, Tree | None] = {}
         self.facts: dict[Digest, object] = {}
 
 
@@ -62,11 +63,11 @@ class Seat:
             self._cache.steps.remove(step)
             raise BuildFailure("registry-unreachable", "the registry is gone")
         self.brought.append(step.record.text)
-        record, snapshots = step.record, self._machine.snapshots
-        assert record.diff_id is not None
-        with snapshots.begin(record.parent) as work:
-            snapshots.layers[work.upper].update(self._cache.trees[record.diff_id])
-            snapshots.commit(work, record.parent, record.diff_id, record.size)
+        assert step.record.diff_id is not None
+        self._machine.images.packed[step.record.diff_id] = self._cache.trees[step.record.diff_id]
+
+    def lost(self, step: SharedStep) -> None:
+        self._cache.steps.remove(step)
 
     def nearest(self, address: str) -> Sequence[CacheRecord]:
         found = [step.record for step in self._cache.steps if step.record.address == address]
@@ -120,8 +121,29 @@ def test_an_empty_store_takes_all_from_the_cache_in_one_round(cache: Cache) -> N
     result = other.build()
     assert origins(result) == ["shared"] * 3 and other.ran == []
     assert len(other.seat.asked) == 1
-    assert other.world.files(result)["ran/two"] == b""
-    assert origins(other.build()) == ["store"] * 3
+    # All of it is there, and nobody needed the files yet.
+    assert other.seat.brought == ["COPY f /f", "RUN one", "RUN two"] and other.world.images.unpacked == []
+    other.seat.broken = True
+    assert origins(other.build()) == ["store"] * 3 and other.world.images.unpacked == []
+    more = other.build(TEXT + "RUN three\n")
+    assert origins(more) == ["store"] * 3 + ["done"] and other.ran == ["three"]
+    assert other.world.images.unpacked == ["'COPY f /f'", "'RUN one'", "'RUN two'"]
+    assert other.world.files(more)["ran/two"] == b""
+    assert result.config.rootfs.diff_ids == more.config.rootfs.diff_ids[:-1]
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["at-once", "in-a-later-build"])
+def test_a_layer_that_is_not_what_its_step_says_is_made(cache: Cache, later: bool) -> None:
+    step = next(one for one in cache.steps if one.record.text == "RUN one")
+    assert step.record.diff_id is not None
+    cache.trees[step.record.diff_id] = None
+    other = Machine(cache, f=b"1")
+    if later:
+        assert origins(other.build()) == ["shared"] * 3
+    made = other.build(TEXT + "RUN three\n")
+    assert origins(made)[1] == "done" and other.ran == ["one", "three"]
+    assert other.world.files(made)["ran/one"] == b""
+    assert origins(other.build(TEXT + "RUN three\n")) == ["store"] * 4
 
 
 def test_nothing_is_fetched_for_an_image_that_goes_to_a_registry_alone(cache: Cache) -> None:

@@ -308,7 +308,7 @@ def test_nothing_stays_open(tmp_path: Path) -> None:
     root = make(tmp_path / "layer", {f"{number}": None for number in range(200)})
     before = len(os.listdir("/proc/self/fd"))
     asked(root, tuple(f"{number}/x" for number in range(200)))
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before  # some of an earlier test may have gone
 
 
 # --- any tree, any change --------------------------------------------------------------------------------------------

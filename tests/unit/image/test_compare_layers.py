@@ -170,7 +170,7 @@ def test_the_order_is_that_of_the_tar_and_everything_is_closed(tmp_path: Path) -
     assert orders == sorted(orders)
     with LayerWalk(layer, "trusted") as walk:
         next(iter(walk.entries()))
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before  # some of an earlier test may have gone
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -115,7 +115,7 @@ def test_hostile_names_and_long_paths(tmp_path: Path) -> None:
     os.close(here)
     before = len(os.listdir("/proc/self/fd"))
     found = list(inventory([layer, layer]))
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before  # some of an earlier test may have gone
     paths = [one.path for one in found]
     assert "bad\x1b[31m\n" in paths
     assert "\udcff\udcfe" in paths

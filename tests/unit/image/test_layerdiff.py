@@ -12,6 +12,7 @@ import pytest
 
 from lamina.image.diff import BackgroundHash, diff
 from lamina.ports import LayerDiff
+from lamina.store.measure import measured
 
 
 def tree(root: Path, *, time: int = 1_000, backwards: bool = False) -> Path:
@@ -29,7 +30,18 @@ def tree(root: Path, *, time: int = 1_000, backwards: bool = False) -> Path:
 
 def test_an_empty_layer(tmp_path: Path) -> None:
     empty = "sha256:" + hashlib.sha256(bytes(1024)).hexdigest()
-    assert diff(tmp_path) == LayerDiff(diff_id=empty, size=0, empty=True, files=empty)  # type: ignore[arg-type]
+    disk = tmp_path.stat().st_blocks * 512
+    assert diff(tmp_path) == LayerDiff(diff_id=empty, size=0, empty=True, files=empty, disk=disk)  # type: ignore[arg-type]
+
+
+def test_what_a_layer_takes_on_the_disk_is_what_the_store_would_measure(tmp_path: Path) -> None:
+    root = tree(tmp_path / "layer")
+    (root / "big").write_bytes(bytes(range(256)) * 100)
+    os.link(root / "big", root / "d/twin")
+    os.link(root / "a", tmp_path / "elsewhere")
+    own, shared = measured([root])
+    assert diff(root).disk == own
+    assert own > 25_600 and shared > 0
 
 
 def test_the_order_of_creation_does_not_count(tmp_path: Path) -> None:

@@ -353,7 +353,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     bench = Bench(tmp_path, {"src/a/b/c": b"", "src/d": b""}, {"app/d/x": b""})
     before = len(os.listdir("/proc/self/fd"))
     bench.fails("/app", "src")
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before  # some of an earlier test may have gone
 
 
 def test_a_full_disk_is_explained(tmp_path: Path) -> None:

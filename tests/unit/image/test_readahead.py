@@ -54,4 +54,4 @@ def test_who_leaves_early_leaves_no_thread(taken: int) -> None:
     with ReadAhead(_Pieces(*[b"piece"] * 100)) as ahead:
         for _ in range(taken):
             ahead.read(1)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # some of an earlier test may have ended

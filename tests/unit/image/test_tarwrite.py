@@ -38,7 +38,7 @@ def names(upper: Path) -> list[str]:
 def test_an_empty_layer_is_two_zero_blocks(tmp_path: Path) -> None:
     data, stats = tar(tmp_path)
     assert data == bytes(1024)
-    assert stats == LayerStats(0, 0, 1024)
+    assert stats == LayerStats(0, 0, 1024, tmp_path.stat().st_blocks * 512)
 
 
 def test_order_is_that_of_the_entry_names(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_pieces_are_large_and_no_descriptor_is_left_open(tmp_path: Path) -> None
     before = len(os.listdir("/proc/self/fd"))
     out: list[bytes] = []
     write_layer(tmp_path, out.append)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before  # some of an earlier test may have gone
     assert all(len(piece) >= 1 << 18 for piece in out[:-1])
     assert max(map(len, out)) < 1 << 20
 

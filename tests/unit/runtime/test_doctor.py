@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from lamina.runtime.doctor import examine
+from lamina.runtime.doctor import Finding, examine, steps_can_run
 from lamina.runtime.namespace import mend
+from lamina.runtime.overlay import on_overlay
 
 
-def test_this_machine_is_examined() -> None:
-    findings = {finding.name: finding for finding in examine()}
+def test_this_machine_is_examined(tmp_path: Path) -> None:
+    findings = {finding.name: finding for finding in examine(tmp_path / "store")}
+    assert not list(tmp_path.iterdir())
     assert list(findings) == [
         *("kernel", "user namespaces", "sub-uids", "overlay", "bubblewrap", "OCI runtimes", "seccomp", "FUSE"),
         "cgroups",
@@ -25,13 +27,50 @@ def test_this_machine_is_examined() -> None:
     assert "runc" in findings["OCI runtimes"].detail
 
 
-def test_what_is_missing_comes_with_a_line_that_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_comes_with_a_line_that_mends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lamina.runtime.programs.find", lambda name: None)
     monkeypatch.setattr("lamina.runtime.programs._bundled_bubblewrap", lambda: None)
-    findings = {finding.name: finding for finding in examine()}
+    findings = {finding.name: finding for finding in examine(tmp_path)}
     for name in ("bubblewrap", "OCI runtimes"):
         assert not findings[name].ok
         assert "apt-get install" in (findings[name].mend or "")
+
+
+def test_fuse_is_mended_by_what_is_wrong_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = tmp_path / "fuse"
+    monkeypatch.setattr("lamina.runtime.doctor._DEVICE", device)
+    assert {finding.name: finding.mend for finding in examine(tmp_path)}["FUSE"] == "sudo modprobe fuse"
+    device.touch(mode=0o600)
+    monkeypatch.setattr("os.access", lambda path, mode: path != device)
+    assert {finding.name: finding.mend for finding in examine(tmp_path)}["FUSE"] == f"sudo chmod 666 {device}"
+
+
+def test_a_store_on_an_overlay_is_named(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("lower", "upper", "work", "root")]
+    for folder in folders:
+        folder.mkdir()
+    lower, upper, work, root = folders
+    options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+    subprocess.run(["mount", "-t", "overlay", "o", "-o", options, root], check=True)
+    try:
+        found = {finding.name: finding for finding in examine(root / "store")}["overlay"]
+        assert on_overlay(root)
+        assert not on_overlay(tmp_path)
+    finally:
+        subprocess.run(["umount", root], check=True)
+    # Some kernels and file systems allow one overlay upon another; this is about the words where they do not.
+    assert found.ok or "volume" in (found.mend or "")
+
+
+def test_steps_run_with_mounts_and_one_program_that_isolates() -> None:
+    def can_run(*works: str) -> bool:
+        names = ("overlay", "bubblewrap", "OCI runtimes", "FUSE")
+        return steps_can_run([Finding(name, name in works, "") for name in names])
+
+    assert can_run("overlay", "bubblewrap")
+    assert can_run("overlay", "OCI runtimes")
+    assert not can_run("overlay", "FUSE")
+    assert not can_run("bubblewrap", "OCI runtimes")
 
 
 @pytest.mark.parametrize(

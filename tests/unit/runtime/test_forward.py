@@ -165,8 +165,8 @@ def test_the_end_ends_all_and_leaves_nothing(places: tuple[Path, Path]) -> None:
             assert read_all(open_still) in (b"", b"x")
         open_still.close()
     for _ in range(500):  # the server's own threads take a moment to see that nobody is left
-        if threading.active_count() == threads:
+        if threading.active_count() <= threads:
             break
         time.sleep(0.01)
-    assert threading.active_count() == threads
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert threading.active_count() <= threads
+    assert len(os.listdir("/proc/self/fd")) <= descriptors

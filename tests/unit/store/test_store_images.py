@@ -89,11 +89,11 @@ def test_short_ids(store: Store) -> None:
 
 
 def test_what_is_known_of_an_image_is_kept(store: Store) -> None:
-    image = Image(a_digest("i"), "linux/amd64", 1.0, a_digest("m"), "application/x", a_digest("p"), ("base",))
+    image = Image(a_digest("i"), "linux/amd64", 1.0, a_digest("m"), "application/x", "r.example/base:1", ("base",))
     store.images.add(image)
     store.images.add(Image(a_digest("i"), "linux/amd64", 2.0, names=("other",)))
     found = store.images.resolve("other")
-    assert (found.manifest, found.media_type, found.pulled) == (a_digest("m"), "application/x", a_digest("p"))
+    assert (found.manifest, found.media_type, found.origin) == (a_digest("m"), "application/x", "r.example/base:1")
     assert (len(found.names), found.created) == (2, 2.0)
 
 

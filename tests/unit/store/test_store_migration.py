@@ -26,6 +26,8 @@ DROP INDEX snapshots_layer;
 ALTER TABLE snapshots DROP COLUMN disk;
 CREATE INDEX snapshots_layer ON snapshots (layer);
 DELETE FROM counters WHERE name != 'layer';
+ALTER TABLE layer_blobs DROP COLUMN checked;
+ALTER TABLE images RENAME COLUMN origin TO pulled;
 PRAGMA user_version = 1;
 """
 

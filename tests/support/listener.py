@@ -1,0 +1,51 @@
+"""A server on loopback that answers each connection in a thread of its own: what the proxies of tests stand on."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Self
+
+
+class Listener:
+    """Listens on a free port of loopback (`host`) while its `with` block runs. What follows it says what a connection
+    is answered in `serve`, in which an `OSError` is the connection's end, and which ends soon when `closing` is set."""
+
+    def __init__(self) -> None:
+        self.closing = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=32)
+        self._listener.settimeout(0.05)
+        self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._threads: list[threading.Thread] = []
+        self._main = threading.Thread(target=self._accept, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._main.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.closing.set()
+        for thread in (self._main, *self._threads):
+            thread.join(5)
+        self._listener.close()
+
+    def serve(self, connection: socket.socket) -> None:
+        raise NotImplementedError
+
+    def _accept(self) -> None:
+        while not self.closing.is_set():
+            try:
+                connection, _ = self._listener.accept()
+            except TimeoutError:
+                continue
+            connection.settimeout(5)
+            self._threads = [thread for thread in self._threads if thread.is_alive()]
+            self._threads.append(threading.Thread(target=self._serve, args=(connection,), daemon=True))
+            self._threads[-1].start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            with connection:
+                self.serve(connection)
+        except OSError:
+            pass
