@@ -93,8 +93,8 @@ class _Travel(ABC):
 
     def forget_blobs(self) -> None:
         """Make lamina's store one in which no layer that was built was ever compressed; the base came as a blob."""
-        from lamina.cli.wire import workshop
         from lamina.oci.config import decode_config
+        from lamina.workshop.wire import workshop
 
         with workshop(self.lamina.root) as shop:
             image = next(one for one in shop.store.images.list() if any(IMAGE in name for name in one.names))

@@ -4,46 +4,34 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from lamina.cli import locate
-from lamina.cli import outputs as out
-from lamina.cli.annotations import parse_annotations
-from lamina.cli.options import host_platform, platforms, reference, store_root
-from lamina.cli.sameness import Sameness, settle
-from lamina.cli.wire import Workshop, workshop
-from lamina.context.ignore_file import load_rules
 from lamina.context.modes import Modes
 from lamina.context.reader import DirectoryContext
 from lamina.diagnostics import BuildFailure
 from lamina.digest import DiffID, Digest
-from lamina.engine.build import build as run_build
-from lamina.engine.request import BuildRequest, BuildResult
-from lamina.engine.world import World
+from lamina.engine.request import BuildResult
 from lamina.events import Reporter
-from lamina.explain.story import Story, tell
-from lamina.keys.outcome import StageResult
-from lamina.oci.platform import Platform
-from lamina.plan.args import SOURCE_DATE_EPOCH
-from lamina.plan.steps import PlanOptions
+from lamina.explain.story import Story
 from lamina.ports import ImageEntry, Limit, Mount
-from lamina.report.logfile import LogFile
-from lamina.report.plain import PlainReporter
-from lamina.report.tee import Tee
-from lamina.store.builds import Build
+from lamina.workshop import outputs as out
+from lamina.workshop.annotations import parse_annotations
+from lamina.workshop.logged import build_for
+from lamina.workshop.parsing import platforms, reference, store_root
+from lamina.workshop.wire import Workshop, workshop
+from lamina.workshop.workplace import Opened, Workplace, host_last, plan_options, request_for, workplace
 
 if TYPE_CHECKING:
     from lamina.advise.advice import Advice
-    from lamina.cli.checking import Examined
-    from lamina.cli.shared_cache import Shared
-    from lamina.cli.shared_options import CacheFrom, CacheTo
     from lamina.engine.forecast import Forecast
+    from lamina.sharing.cache import Shared
+    from lamina.sharing.places import CacheFrom, CacheTo
+    from lamina.workshop.checking import Examined
 
     _Caches = tuple[tuple[CacheFrom, ...], tuple[CacheTo, ...]]
 
@@ -119,21 +107,14 @@ def build(
     chosen = platforms(platform)
     mounts, environment = _certificates(ca_certs)
     wish = (modes, source_date_epoch, reproducible)
-    opened = _Opened(context, dockerfile, contexts or {}, build_args or {}, store_root(root), runtime, wish, max_size)
-    with _workplace(opened) as place, ExitStack() as held:
+    opened = Opened(context, dockerfile, contexts or {}, build_args or {}, store_root(root), runtime, wish, max_size)
+    with workplace(opened) as place, ExitStack() as held:
         shop = place.shop
         caches = _shared_caches(cache_from, cache_to, place, reporter)
         shared = held.enter_context(_opened_caches(caches, shop, reporter or Reporter())) if caches else None
-        options = PlanOptions(
-            platform=chosen[0],
-            build_platform=host_platform(),
-            build_args=dict(build_args or {}),
-            target=target,
-            labels=dict(labels or {}),
-            allow=frozenset(allow),
-        )
+        options = replace(plan_options(platform, build_args, target, allow), labels=dict(labels or {}))
         request = replace(
-            _request(place, options),
+            request_for(place, options),
             tags=tuple(reference(tag) for tag in tags) if out.keeps_name(wanted) else (),
             no_cache=no_cache,
             no_cache_stages=frozenset(no_cache_stages),
@@ -157,7 +138,7 @@ def build(
         folder = Path(cache_mount_root) if cache_mount_root is not None else None
         world = shop.world(place.reader, place.named.readers, place.named.images, folder)
         world = shared.attached(world) if shared is not None else world
-        built = {one: _build_for(one, request, shop, world, reporter or Reporter()) for one in _host_last(chosen)}
+        built = {one: build_for(one, request, shop, world, reporter or Reporter()) for one in host_last(chosen)}
         shop.store.images.only([str(tag) for tag in request.tags], [str(one) for one in chosen])
         results, manifest = tuple(built.values()), None
         # Before the outputs: what is pushed to the same registry is taken over from the cache there.
@@ -167,7 +148,7 @@ def build(
             after(shop, place.reader, results[0])
         own = _layers(results) if place.same.times is not None else frozenset()
         if provenance is not None:
-            from lamina.cli.provenance import attested  # here, because most builds attest nothing
+            from lamina.workshop.provenance import attested  # here, because most builds attest nothing
 
             wanted = attested(wanted, results, request, provenance)
         for output in (replace(one, exact=own) for one in wanted):
@@ -209,11 +190,11 @@ def forecast(
     from lamina.engine import forecast as engine  # here, because a build makes no forecast
 
     wish = (modes, source_date_epoch, reproducible)
-    opened = _Opened(context, dockerfile, contexts or {}, build_args or {}, store_root(root), "auto", wish)
-    with _workplace(opened) as place, ExitStack() as held:
-        options = _plan_options(platform, build_args, target, allow)
+    opened = Opened(context, dockerfile, contexts or {}, build_args or {}, store_root(root), "auto", wish)
+    with workplace(opened) as place, ExitStack() as held:
+        options = plan_options(platform, build_args, target, allow)
         request = replace(
-            _request(place, options),
+            request_for(place, options),
             no_cache=no_cache,
             no_cache_stages=frozenset(no_cache_stages),
             pull=pull,
@@ -257,10 +238,10 @@ def key(
     from lamina.engine.resolve import job_of
 
     wish = (modes, source_date_epoch, reproducible)
-    opened = _Opened(context, dockerfile, contexts or {}, build_args or {}, store_root(root), "auto", wish)
-    with _workplace(opened) as place:
-        options = replace(_plan_options(platform, build_args, target, allow), labels=dict(labels or {}))
-        request = replace(_request(place, options), pull=pull, network=network, hosts=tuple(hosts))
+    opened = Opened(context, dockerfile, contexts or {}, build_args or {}, store_root(root), "auto", wish)
+    with workplace(opened) as place:
+        options = replace(plan_options(platform, build_args, target, allow), labels=dict(labels or {}))
+        request = replace(request_for(place, options), pull=pull, network=network, hosts=tuple(hosts))
         world = place.shop.world(place.reader, place.named.readers, place.named.images)
         return image_key(job_of(request, world, Reporter()))
 
@@ -283,7 +264,7 @@ def check(
     Raises BuildFailure `dockerfile-…` if the file cannot be parsed, `context-…`, `usage-…`; what else makes it unfit
     for a build is the answer's `failure`.
     """
-    from lamina.cli.checking import chosen, examine, source_of  # here, because a build checks nothing
+    from lamina.workshop.checking import chosen, examine, source_of  # here, because a build checks nothing
 
     source = source_of(*(None if one is None else os.fspath(one) for one in (context, dockerfile)))
     return examine(source, platforms(platform)[0], chosen(skip, enable), dict(build_args or {}), root)
@@ -313,7 +294,7 @@ def advice(
     Raises BuildFailure `context-…`, `dockerfile-…`, `usage-…`.
     """
     from lamina.advise.advice import advise  # here, because a build asks for no advice
-    from lamina.cli.advising import Question, facts
+    from lamina.workshop.advising import Question, facts
 
     given = (build_args or {}, target, platform, since, commits, tuple((costs or {}).items()), varies, root)
     return advise(facts(Question(context, dockerfile, *given), build if observe else None).case)
@@ -337,145 +318,25 @@ def _layers(results: Sequence[BuildResult]) -> frozenset[DiffID]:
     return frozenset(step.record.diff_id for step in steps if step.record and step.record.diff_id)
 
 
-def _plan_options(
-    platform: str | None, build_args: Mapping[str, str] | None, target: str, allow: Sequence[str]
-) -> PlanOptions:
-    return PlanOptions(
-        platform=_host_last(platforms(platform))[-1],
-        build_platform=host_platform(),
-        build_args=dict(build_args or {}),
-        target=target,
-        allow=frozenset(allow),
-    )
-
-
-def _request(place: _Workplace, options: PlanOptions) -> BuildRequest:
-    """What a build and a forecast have in common."""
-    located = place.located
-    wanted = place.same.image_time(located.directory)
-    if wanted is not None:
-        options = replace(options, build_args={SOURCE_DATE_EPOCH: str(wanted), **options.build_args})
-    return BuildRequest(
-        build="",
-        dockerfile=located.text,
-        file=located.name,
-        project=located.project,
-        options=replace(options, contexts=place.named.values),
-        # With the commit's own time a step that is cached since an earlier one would come out otherwise elsewhere.
-        step_epoch=wanted if place.same.times is None else place.same.times,
-        times=place.same.times,
-    )
-
-
-class _Opened(Struct, frozen=True):
-    """What says where everything is: see `build`."""
-
-    context: str | os.PathLike[str]
-    dockerfile: str | os.PathLike[str] | bytes | None
-    contexts: Mapping[str, str | os.PathLike[str]]
-    build_args: Mapping[str, str]
-    root: Path
-    runtime: str
-    same: tuple[Modes | None, int | Literal["auto"] | None, bool | None]
-    max_size: int | None = None
-
-
-class _Workplace(Struct, frozen=True):
-    """An open store, and everything of the user's that a build or a plan reads."""
-
-    shop: Workshop
-    located: locate.Located
-    named: locate.NamedContexts
-    reader: DirectoryContext
-    same: Sameness
-
-
-@contextmanager
-def _workplace(given: _Opened) -> Iterator[_Workplace]:
-    """Find the context and the Dockerfile, those that are here before the store is opened."""
-    context, dockerfile = given.context, given.dockerfile
-    located = None if locate.is_elsewhere(context) else locate.here(context, dockerfile)
-    with workshop(given.root, given.runtime, max_size=given.max_size) as shop, ExitStack() as held:
-        located = located or locate.fetched(context, dockerfile, shop, held, given.build_args)
-        same = settle(located.configuration, *given.same)
-        named = locate.named_contexts(given.contexts, shop, held, same)
-        yield _Workplace(shop, located, named, held.enter_context(closing(_reader(located, shop, same))), same)
-
-
 def _shared_caches(
-    cache_from: Sequence[str] | None, cache_to: Sequence[str] | None, place: _Workplace, reporter: Reporter | None
+    cache_from: Sequence[str] | None, cache_to: Sequence[str] | None, place: Workplace, reporter: Reporter | None
 ) -> _Caches | None:
-    from lamina.cli.shared_defaults import settled
+    from lamina.sharing.defaults import settled
 
     named = place.located.configuration.cache_from
     return settled(cache_from, cache_to, named, os.environ, reporter or Reporter())
 
 
 def _opened_caches(caches: _Caches, shop: Workshop, reporter: Reporter) -> AbstractContextManager[Shared]:
-    from lamina.cli.shared_cache import opened
+    from lamina.sharing.cache import opened
 
     return opened(*caches, shop, reporter)
-
-
-def _host_last(chosen: Sequence[Platform]) -> list[Platform]:
-    """In the order of building: a name that is asked for without a platform means what it was given last."""
-    host = host_platform()
-    return sorted(chosen, key=lambda one: one == host)
-
-
-def _reader(located: locate.Located, shop: Workshop, same: Sameness) -> DirectoryContext:
-    if located.elsewhere:
-        return DirectoryContext(located.directory, modes=same.modes, earliest=same.times)
-    rules = load_rules(located.directory, located.path)
-    cache = shop.store.layout.root / "contexts"
-    return DirectoryContext(located.directory, rules=rules, cache=cache, modes=same.modes, earliest=same.times)
-
-
-def _build_for(
-    platform: Platform, request: BuildRequest, shop: Workshop, world: World, reporter: Reporter
-) -> BuildResult:
-    """The build for one platform, with an identity of its own."""
-    identity = f"{int(time.time()):x}{os.urandom(3).hex()}"
-    options = replace(request.options, platform=platform)
-    return _logged_build(replace(request, build=identity, options=options), shop, world, reporter)
 
 
 def _secret(value: bytes | os.PathLike[str] | Callable[[], bytes]) -> Callable[[], bytes]:
     if isinstance(value, bytes):
         return lambda: value
     return value if callable(value) else Path(value).read_bytes
-
-
-def _logged_build(request: BuildRequest, shop: Workshop, world: World, reporter: Reporter) -> BuildResult:
-    """Build with a log file beside, and keep the build's story whether it succeeds or not."""
-    log = shop.store.layout.logs / f"{request.build}.log"
-    started, result = time.time(), None
-    stages: list[StageResult] = []
-    try:
-        with LogFile(log) as stream:
-            result = run_build(request, world, Tee(reporter, PlainReporter(stream)), stages.extend)
-        return result
-    except BuildFailure as failure:
-        if failure.diagnostic.reference == "step-failed":
-            raise failure.with_log(str(log)) from None
-        raise
-    finally:
-        story = tell(stages, result.key if result else None)
-        keys = [step.key for step in story.steps() if step.key is not None]
-        build = Build(
-            id=request.build,
-            project=request.project,
-            started=started,
-            seconds=time.time() - started,
-            result="done" if result else "failed",
-            image=result.image_id if result else None,
-            log=log.name,
-            facts=tuple({part.files: None for key in keys for part in key.parts if part.files is not None}),
-            key=story.key,
-        )
-        # What a full disk says here must not stand before what the build said.
-        with suppress(BuildFailure):
-            shop.store.builds.add(build, story)
 
 
 def _certificates(choice: str) -> tuple[tuple[Mount, ...], dict[str, str]]:

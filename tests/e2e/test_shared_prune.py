@@ -16,17 +16,17 @@ from tests.support.command import Command, Completed, project
 from tests.support.registry_server import RegistryServer, running_registry
 from tests.support.shared_machines import STEPS, Fleet, check_registry, tags
 
-from lamina.cli.options import reference
-from lamina.cli.shared_entry import pack, unpack
-from lamina.cli.shared_options import Limits
-from lamina.cli.shared_prune import prune
-from lamina.cli.shared_survey import MARKER
 from lamina.oci.manifest import Manifest
 from lamina.registry.cacheregistry import RegistryCache
 from lamina.registry.client import RegistryClient
 from lamina.registry.credentials import DockerCredentials
 from lamina.registry.session import Session
 from lamina.registry.settings import RegistrySettings
+from lamina.sharing.documents import pack, unpack
+from lamina.sharing.places import Limits
+from lamina.sharing.prune import prune
+from lamina.sharing.survey import MARKER
+from lamina.workshop.parsing import reference
 
 DAY = 86_400
 

@@ -13,16 +13,16 @@ from tests.support.registry_server import RegistryServer, running_registry
 from tests.support.shared_machines import STEPS, Fleet, check_registry
 from tests.support.waiting import PATIENCE
 
-from lamina.cli.options import reference
-from lamina.cli.shared_options import Limits
-from lamina.cli.shared_prune import prune
-from lamina.cli.shared_survey import survey
 from lamina.registry.cachefolder import FolderCache
 from lamina.registry.cacheregistry import RegistryCache
 from lamina.registry.cachestore import CacheStore
 from lamina.registry.credentials import DockerCredentials
 from lamina.registry.session import Session
 from lamina.registry.settings import RegistrySettings
+from lamina.sharing.places import Limits
+from lamina.sharing.prune import prune
+from lamina.sharing.survey import survey
+from lamina.workshop.parsing import reference
 
 ROOT = Path(__file__).parents[2]
 #: Less than a build takes to name what it sent, so that every precaution is needed.

@@ -11,9 +11,9 @@ import os
 import select
 import sys
 
-from lamina.cli.registries import make_session
-from lamina.cli.shared_options import Limits, open_place, parse_place
-from lamina.cli.shared_prune import prune
+from lamina.sharing.places import Limits, open_place, parse_place
+from lamina.sharing.prune import prune
+from lamina.workshop.registries import make_session
 
 
 def main(words: str, grace: str) -> None:

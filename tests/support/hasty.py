@@ -14,9 +14,10 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from lamina.cli import main, registries
+from lamina.cli import main
 from lamina.registry import upload
 from lamina.registry.settings import RegistrySettings
+from lamina.workshop import registries
 
 _read = registries.read_settings
 

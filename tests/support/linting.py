@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from lamina.cli.checking import context_of
 from lamina.dockerfile import parse
 from lamina.dockerfile.ignore import parse_ignore
 from lamina.explain.context import prefixes
@@ -20,6 +19,7 @@ from lamina.lint.table import RULES
 from lamina.oci.config import ImageConfig
 from lamina.oci.platform import Platform
 from lamina.plan.steps import PlanOptions
+from lamina.workshop.checking import context_of
 
 HERE = Platform("linux", "amd64")
 IGNORE = ".dockerignore: "

@@ -7,13 +7,14 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from lamina.cli.options import Parser, pairs
+from lamina.cli.options import Parser
 from lamina.diagnostics import BuildFailure
+from lamina.workshop.parsing import pairs
 
 if TYPE_CHECKING:
     from lamina.advise.advice import Advice
     from lamina.advise.proof import Proof
-    from lamina.cli.advising import Facts
+    from lamina.workshop.advising import Facts
 
 #: What the exit status says: a better order was found (and was not applied); the proof found a difference.
 BETTER, DIFFERS = 10, 1
@@ -78,7 +79,7 @@ def gathered(arguments: argparse.Namespace) -> tuple[Facts, Advice, Proof | None
     """
     from lamina.advise.advice import advise
     from lamina.api import build
-    from lamina.cli.advising import Question, facts
+    from lamina.workshop.advising import Question, facts
 
     known = facts(
         Question(

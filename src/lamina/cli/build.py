@@ -15,7 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from lamina.cli.habits import refused, switch, without_effect
-from lamina.cli.options import Parser, add_reproducible, build_args, commas, epoch, pairs, reference, terminal_width
+from lamina.cli.options import Parser, add_reproducible, build_args, commas, terminal_width
 from lamina.cli.progress import opened
 from lamina.diagnostics import BuildFailure
 from lamina.engine.request import BuildResult, NotCached
@@ -23,6 +23,7 @@ from lamina.explain.story import tell
 from lamina.explain.table import rows, summary
 from lamina.report.rawjson import JsonReporter
 from lamina.report.table import summary_line, table_lines
+from lamina.workshop.parsing import epoch, pairs, reference
 
 _PROGRESS = ("auto", "tty", "plain", "rawjson", "quiet", "none")
 _LIMITS = (
@@ -223,9 +224,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _provenance(arguments: argparse.Namespace) -> Literal["min", "max"] | None:
     if not (arguments.attest or arguments.provenance or arguments.sbom):
         return None
-    from lamina.cli.provenance import parse_mode  # here, because most builds attest nothing
+    from lamina.workshop.provenance import parse_mode  # here, because most builds attest nothing
 
-    return parse_mode(arguments)
+    return parse_mode(arguments.attest, arguments.provenance, arguments.sbom)
 
 
 @contextmanager

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamina.cli.options import Parser, seconds_of, store_root
-from lamina.cli.wire import Workshop, workshop
+from lamina.cli.options import Parser
 from lamina.report.words import age, columns, duration, size
 from lamina.store.cachemounts import CacheMounts
 from lamina.store.limit import parse_size, read_setting, write_setting
+from lamina.workshop.parsing import seconds_of, store_root
+from lamina.workshop.wire import Workshop, workshop
 
 if TYPE_CHECKING:
     from lamina.store.gc import Pruned, Wanted

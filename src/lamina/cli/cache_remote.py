@@ -9,12 +9,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from lamina import __version__
-from lamina.cli.options import Parser, seconds_of
+from lamina.cli.options import Parser
 from lamina.report.words import age, columns, size
+from lamina.workshop.parsing import seconds_of
 
 if TYPE_CHECKING:
-    from lamina.cli.shared_survey import Survey
     from lamina.registry.cachestore import CacheStore
+    from lamina.sharing.survey import Survey
 
 _WRITER_LENGTH = 40
 
@@ -34,8 +35,8 @@ def configure(parser: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from lamina.cli.registries import make_session
-    from lamina.cli.shared_options import open_place, parse_place
+    from lamina.sharing.places import open_place, parse_place
+    from lamina.workshop.registries import make_session
 
     place, timeout = parse_place(arguments.place)
     store = open_place(place, timeout, make_session(os.environ, __version__))
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _du(store: CacheStore, as_json: bool) -> int:
-    from lamina.cli.shared_survey import survey
+    from lamina.sharing.survey import survey
 
     found = survey(store)
     told, now = _told(found), time.time()
@@ -96,8 +97,8 @@ def _told(found: Survey) -> dict[str, Any]:
 
 
 def _prune(store: CacheStore, arguments: argparse.Namespace) -> int:
-    from lamina.cli.shared_options import Limits
-    from lamina.cli.shared_prune import prune
+    from lamina.sharing.places import Limits
+    from lamina.sharing.prune import prune
     from lamina.store.limit import parse_size
 
     limits = Limits(

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from lamina.cli import locate
-from lamina.cli.options import host_platform, pairs, platforms, store_root
 from lamina.diagnostics import BuildFailure
+from lamina.workshop import locate
+from lamina.workshop.parsing import host_platform, pairs, platforms, store_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +77,7 @@ def _located(arguments: argparse.Namespace) -> locate.Located:
     dockerfile = sys.stdin.buffer.read() if arguments.file == "-" and arguments.context != "-" else arguments.file
     if not locate.is_elsewhere(arguments.context):
         return locate.here(arguments.context, dockerfile)
-    from lamina.cli.wire import workshop
+    from lamina.workshop.wire import workshop
 
     with workshop(store_root(arguments.root)) as shop, ExitStack() as held:
         return locate.fetched(arguments.context, dockerfile, shop, held, {})
@@ -102,7 +102,7 @@ def _options(arguments: argparse.Namespace) -> PlanOptions:
 
 def _known(arguments: argparse.Namespace) -> Callable[[ImageRef], ImageConfig | None]:
     """What the store knows of base images; no registry is asked, and a store that is not there is not made."""
-    from lamina.cli.checking import known_images
+    from lamina.workshop.checking import known_images
 
     place = store_root(arguments.root)
     return lambda image: known_images({image.name}, image.platform, place).get(image.name)

@@ -6,11 +6,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamina.cli.options import Parser, pairs, platform
+from lamina.cli.options import Parser
 from lamina.diagnostics import BuildFailure
+from lamina.workshop.parsing import pairs, platform
 
 if TYPE_CHECKING:
-    from lamina.cli.checking import Examined
+    from lamina.workshop.checking import Examined
 
 #: The exit status when something was found that `--fail-on` counts.
 FOUND = 1
@@ -34,7 +35,7 @@ def configure(parser: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from lamina.cli.checking import chosen, examine, mend, source_of
+    from lamina.workshop.checking import chosen, examine, mend, source_of
 
     if arguments.list:
         from lamina.lint.table import RULES
@@ -64,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     except BuildFailure as failure:
         if arguments.format == "text" or not failure.diagnostic.reference.startswith("dockerfile-"):
             raise
-        from lamina.cli.checking import Examined
+        from lamina.workshop.checking import Examined
 
         examined = Examined(source, (), failure)
     return _answer(arguments, examined, changed)

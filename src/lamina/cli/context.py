@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import to_builtins
 
-from lamina.cli.dockerfile_name import dockerfile_in
-from lamina.cli.options import Parser, host_platform, pairs
+from lamina.cli.options import Parser
 from lamina.diagnostics import BuildFailure
+from lamina.workshop.dockerfile_name import dockerfile_in
+from lamina.workshop.parsing import host_platform, pairs
 
 if TYPE_CHECKING:
     from lamina.context.inspect import Look

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from lamina.cli.options import Parser, store_root
+from lamina.cli.options import Parser
 from lamina.diagnostics import exit_code
+from lamina.workshop.parsing import store_root
 
 
 def configure(parser: Parser) -> None:

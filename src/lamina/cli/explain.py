@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from lamina.cli import chosen
-from lamina.cli.options import Parser, store_root
-from lamina.cli.wire import Workshop, workshop
+from lamina.cli.options import Parser
 from lamina.diagnostics import BuildFailure
 from lamina.explain.against import Against, set_against
 from lamina.explain.narrative import narrate
@@ -17,6 +15,9 @@ from lamina.explain.story import Before, Story, ToldStep
 from lamina.explain.table import summary
 from lamina.keys.looks import Observations
 from lamina.store.builds import Build
+from lamina.workshop import chosen
+from lamina.workshop.parsing import store_root
+from lamina.workshop.wire import Workshop, workshop
 
 #: So many builds are listed unless all are asked for.
 _LISTED = 20

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from lamina.cli.annotations import Annotations
-from lamina.cli.options import Parser, store_root
-from lamina.cli.outputs import Output, export
+from lamina.cli.options import Parser
 from lamina.cli.stored import add_platform, stored
-from lamina.cli.wire import workshop
+from lamina.workshop.annotations import Annotations
+from lamina.workshop.outputs import Output, export
+from lamina.workshop.parsing import store_root
+from lamina.workshop.wire import workshop
 
 
 def configure(parser: Parser) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 
 from lamina.cli.habits import switch, without_effect
-from lamina.cli.layersource import layer_size
-from lamina.cli.options import Parser, store_root
+from lamina.cli.options import Parser
 from lamina.cli.stored import add_platform, stored
-from lamina.cli.wire import workshop
 from lamina.engine.job import chains_of
 from lamina.oci.config import decode_config
 from lamina.report.words import columns, size
+from lamina.workshop.layersource import layer_size
+from lamina.workshop.parsing import store_root
+from lamina.workshop.wire import workshop
 
 
 def configure(parser: Parser) -> None:

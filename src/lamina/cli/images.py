@@ -12,13 +12,14 @@ from functools import partial
 from msgspec import Struct
 
 from lamina.cli.habits import switch, without_effect
-from lamina.cli.options import Parser, store_root
-from lamina.cli.wire import Workshop, workshop
+from lamina.cli.options import Parser
 from lamina.diagnostics import BuildFailure
 from lamina.oci.config import decode_config
 from lamina.oci.reference import parse_reference
 from lamina.report.words import age, columns, size
 from lamina.store.images import Image
+from lamina.workshop.parsing import store_root
+from lamina.workshop.wire import Workshop, workshop
 
 _NONE = "<none>"
 _HEAD = {"Repository": "REPOSITORY", "Tag": "TAG", "ID": "IMAGE ID", "CreatedSince": "CREATED"}
@@ -140,8 +141,8 @@ def _heads(names: Sequence[str]) -> list[str]:
 
 def _size(shop: Workshop, image: Image) -> int:
     """The bytes of the layers: see `layer_size`."""
-    from lamina.cli.layersource import layer_size
     from lamina.engine.job import chains_of
+    from lamina.workshop.layersource import layer_size
 
     config = decode_config(shop.store.blobs.read(image.id))
     return sum(map(partial(layer_size, shop), chains_of(config), config.rootfs.diff_ids))

@@ -11,11 +11,12 @@ from typing import BinaryIO
 
 import msgspec
 
-from lamina.cli.options import Parser, pairs, platform, reference, store_root
-from lamina.cli.receiving import import_root
-from lamina.cli.wire import workshop
+from lamina.cli.options import Parser
 from lamina.diagnostics import BuildFailure
 from lamina.oci.config import RuntimeConfig
+from lamina.workshop.parsing import pairs, platform, reference, store_root
+from lamina.workshop.receiving import import_root
+from lamina.workshop.wire import workshop
 
 
 def configure(parser: Parser) -> None:

@@ -7,9 +7,10 @@ import sys
 
 import msgspec
 
-from lamina.cli.options import Parser, store_root
+from lamina.cli.options import Parser
 from lamina.cli.stored import add_platform, stored
-from lamina.cli.wire import workshop
+from lamina.workshop.parsing import store_root
+from lamina.workshop.wire import workshop
 
 
 def configure(parser: Parser) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from lamina.cli import planned
-from lamina.cli.options import Parser, pairs
+from lamina.cli.options import Parser
+from lamina.workshop.parsing import pairs
 
 
 def configure(parser: Parser) -> None:

@@ -9,11 +9,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from lamina.cli.chosen import story_of
-from lamina.cli.layersource import layers_of as fetched_layers
-from lamina.cli.options import Parser, store_root
+from lamina.cli.options import Parser
 from lamina.cli.stored import add_platform, stored
-from lamina.cli.wire import Workshop, workshop
 from lamina.diagnostics import BuildFailure
 from lamina.engine.job import chains_of
 from lamina.explain.layers import compared, excesses, survey
@@ -23,6 +20,10 @@ from lamina.oci.changes import PathChanges
 from lamina.oci.config import ImageConfig, decode_config
 from lamina.store.images import Image
 from lamina.store.limit import parse_size
+from lamina.workshop.chosen import story_of
+from lamina.workshop.layersource import layers_of as fetched_layers
+from lamina.workshop.parsing import store_root
+from lamina.workshop.wire import Workshop, workshop
 
 _DEPTH, _DEEPEST = 3, 200
 

@@ -7,9 +7,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from lamina.cli.options import Parser, platform, store_root
-from lamina.cli.receiving import load_archive
-from lamina.cli.wire import workshop
+from lamina.cli.options import Parser
+from lamina.workshop.parsing import platform, store_root
+from lamina.workshop.receiving import load_archive
+from lamina.workshop.wire import workshop
 
 
 def configure(parser: Parser) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from lamina import __version__
 from lamina.cli.options import Parser
-from lamina.cli.registries import docker_config, read_settings
 from lamina.diagnostics import BuildFailure
 from lamina.oci.reference import parse_reference
 from lamina.registry.credentials import Credentials
 from lamina.registry.logins import check, keep
+from lamina.workshop.registries import docker_config, read_settings
 
 _MAX_PASSWORD = 1 << 16
 

@@ -126,7 +126,7 @@ def _sources(failure: BuildFailure) -> dict[str, list[str]]:
 
 def _command(name: str, rest: Sequence[str]) -> int:
     if name not in COMMANDS:
-        from lamina.cli.options import suggestion
+        from lamina.workshop.parsing import suggestion
 
         hint = suggestion(name, COMMANDS) or "`lamina --help` lists the commands"
         if name.startswith("-"):

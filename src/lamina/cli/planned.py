@@ -7,7 +7,8 @@ import os
 import sys
 from typing import Any
 
-from lamina.cli.options import Parser, add_reproducible, build_args, commas, epoch, pairs
+from lamina.cli.options import Parser, add_reproducible, build_args, commas
+from lamina.workshop.parsing import epoch, pairs
 
 
 def configure(parser: Parser) -> None:

@@ -11,13 +11,13 @@ from tempfile import TemporaryDirectory
 from lamina.advise.advice import Advice
 from lamina.advise.past import Commit
 from lamina.advise.proof import BuiltCommit, Differing, Proof
-from lamina.cli.advising import Facts
-from lamina.cli.layersource import layers_of
 from lamina.diagnostics import BuildFailure
 from lamina.digest import Digest
 from lamina.engine.request import BuildResult
 from lamina.history.files import write_tree
 from lamina.report.words import duration
+from lamina.workshop.advising import Facts
+from lamina.workshop.layersource import layers_of
 
 _TWICE = "it differs between two builds of the same Dockerfile"
 #: Parts of a configuration in which the two orders may differ without a meaning.
@@ -131,10 +131,10 @@ class _Proving:
 
 def _differences(root: Path, old: Digest, new: Digest) -> tuple[int, list[Differing]]:
     """How many paths are the same, and what is not."""
-    from lamina.cli.merged_compare import pairs
-    from lamina.cli.wire import workshop
     from lamina.explain.suspects import suspect
     from lamina.oci.config import decode_config
+    from lamina.workshop.merged_compare import pairs
+    from lamina.workshop.wire import workshop
 
     if old == new:
         _say("  it is the same image")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from lamina.cli.options import Parser, platform, reference, store_root
+from lamina.cli.options import Parser
 from lamina.cli.progress import opened
-from lamina.cli.wire import workshop
 from lamina.engine.narrator import Narrator
+from lamina.workshop.parsing import platform, reference, store_root
+from lamina.workshop.wire import workshop
 
 
 def configure(parser: Parser) -> None:

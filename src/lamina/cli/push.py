@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from lamina.cli.options import Parser, platforms, reference, store_root, suggestion
+from lamina.cli.options import Parser
 from lamina.cli.progress import opened
-from lamina.cli.wire import Workshop, workshop
 from lamina.diagnostics import BuildFailure
 from lamina.oci.reference import Reference, parse_reference
 from lamina.store.images import Image
+from lamina.workshop.parsing import platforms, reference, store_root, suggestion
+from lamina.workshop.wire import Workshop, workshop
 
 
 def configure(parser: Parser) -> None:
@@ -25,8 +26,8 @@ def configure(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the digest of what was pushed, with `--all-tags` behind its name."""
-    from lamina.cli.pushing import push
-    from lamina.cli.shipping import Form
+    from lamina.workshop.pushing import push
+    from lamina.workshop.shipping import Form
 
     name = reference(arguments.image)
     if name.digest is not None:

@@ -12,11 +12,12 @@ from typing import BinaryIO
 
 from msgspec.structs import replace
 
-from lamina.cli import chosen
-from lamina.cli.options import Parser, store_root
-from lamina.cli.wire import Workshop, workshop
-from lamina.cli.written import written
+from lamina.cli.options import Parser
 from lamina.diagnostics import BuildFailure
+from lamina.workshop import chosen
+from lamina.workshop.parsing import store_root
+from lamina.workshop.wire import Workshop, workshop
+from lamina.workshop.written import written
 
 _WHAT = (
     "What is written: each step with its decision, times and the named inputs of its key, and the lists of the files "

@@ -28,11 +28,6 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from lamina.cli import unchanged
-from lamina.cli.config import NAME
-from lamina.cli.dockerfile_name import NAMES, dockerfile_in
-from lamina.cli.options import reference
-from lamina.cli.user_file import user_files
-from lamina.cli.wire import Workshop
 from lamina.context.identity import GRANULARITY_NS
 from lamina.context.reader import DirectoryContext
 from lamina.diagnostics import BuildFailure
@@ -47,6 +42,11 @@ from lamina.plan.steps import CopyOp, GitSource, HttpSource, ImageRef
 from lamina.ports import BaseImage
 from lamina.report.table import summary_line, table_lines
 from lamina.store.layout import base36
+from lamina.workshop.config import NAME
+from lamina.workshop.dockerfile_name import NAMES, dockerfile_in
+from lamina.workshop.parsing import reference
+from lamina.workshop.user_file import user_files
+from lamina.workshop.wire import Workshop
 
 if TYPE_CHECKING:
     from lamina.engine.forecast import Forecast

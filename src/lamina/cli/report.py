@@ -7,13 +7,14 @@ import os
 from typing import TYPE_CHECKING
 
 from lamina.cli.advise import add_replay, gathered
-from lamina.cli.options import Parser, store_root
+from lamina.cli.options import Parser
 from lamina.diagnostics import BuildFailure
+from lamina.workshop.parsing import store_root
 
 if TYPE_CHECKING:
-    from lamina.cli.wire import Workshop
     from lamina.report.page_build import Layers
     from lamina.store.builds import Build
+    from lamina.workshop.wire import Workshop
 
 _PARTS = ("jinja2", "vl_convert", "markupsafe")
 
@@ -46,8 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
         hint = "pip install 'lamina[report]'"
         raise BuildFailure("usage-no-report", f"a report needs the library {error.name}", hint=hint) from None
     page = _of_build(arguments) if arguments.history is None else _of_history(arguments)
-    from lamina.cli.written import written
     from lamina.report.words import size
+    from lamina.workshop.written import written
 
     with written(arguments.output, "a page") as stream:
         stream.write(page)
@@ -79,11 +80,11 @@ def _of_history(arguments: argparse.Namespace) -> bytes:
 
 
 def _of_build(arguments: argparse.Namespace) -> bytes:
-    from lamina.cli import chosen
     from lamina.cli.explain import needs_of
-    from lamina.cli.wire import workshop
     from lamina.explain.narrative import narrate
     from lamina.report.page_build import build_page
+    from lamina.workshop import chosen
+    from lamina.workshop.wire import workshop
 
     with workshop(store_root(arguments.root)) as shop:
         found = chosen.last(shop) if arguments.build is None else chosen.named(shop, arguments.build)

@@ -17,11 +17,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from lamina.cli import build, locate, outside
-from lamina.cli.layersource import layers_of
-from lamina.cli.options import Parser, epoch, pairs, platforms, store_root
-from lamina.cli.sameness import settle
-from lamina.cli.wire import Workshop, workshop
+from lamina.cli import build, outside
+from lamina.cli.options import Parser
 from lamina.diagnostics import BuildFailure
 from lamina.digest import Digest, digest_of
 from lamina.explain.story import Story, ToldStep
@@ -29,6 +26,11 @@ from lamina.image.compare import compare, first_time
 from lamina.oci.config import decode_config, encode_config
 from lamina.plan.args import SOURCE_DATE_EPOCH
 from lamina.report.repro import Finding, finding_json, finding_lines
+from lamina.workshop import locate
+from lamina.workshop.layersource import layers_of
+from lamina.workshop.parsing import epoch, pairs, platforms, store_root
+from lamina.workshop.sameness import settle
+from lamina.workshop.wire import Workshop, workshop
 
 #: That the images differ is no failure of lamina's, and so has no family of its own.
 _DIFFERS = 1
@@ -233,10 +235,10 @@ def attempt() -> int:
 
 def _bring(order: Order) -> None:
     """Copy the images that a build stands on from the user's store into its own."""
-    from lamina.cli.shipping import Form, Shipper
     from lamina.oci.manifest import Manifest, decode_manifest
     from lamina.oci.reference import parse_reference
     from lamina.ports import ImageEntry
+    from lamina.workshop.shipping import Form, Shipper
 
     with workshop(Path(order.store)) as mine, workshop(Path(order.root)) as fresh:
         _ = mine.rung  # before there are threads that compress

@@ -7,13 +7,13 @@ import shutil
 import stat
 from pathlib import Path
 
-from lamina.cli.config import NAME
-from lamina.cli.locate import Located
 from lamina.context.ignore_file import load_rules
 from lamina.context.modes import Modes
 from lamina.context.reader import DirectoryContext
 from lamina.diagnostics import BuildFailure
 from lamina.keys.filetree import FileRecord
+from lamina.workshop.config import NAME
+from lamina.workshop.locate import Located
 
 
 def copy_context(located: Located, to: Path, modes: Modes, *, backwards: bool, fresh: bool, group: bool) -> None:

@@ -6,9 +6,10 @@ import argparse
 import sys
 
 from lamina.cli.habits import switch, without_effect
-from lamina.cli.options import Parser, store_root
-from lamina.cli.wire import workshop
+from lamina.cli.options import Parser
 from lamina.diagnostics import BuildFailure
+from lamina.workshop.parsing import store_root
+from lamina.workshop.wire import workshop
 
 
 def configure(parser: Parser) -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from lamina.cli import outside
 from lamina.cli.habits import refused, switch, without_effect
-from lamina.cli.layersource import layers_of
-from lamina.cli.options import Parser, pairs, store_root
+from lamina.cli.options import Parser
 from lamina.cli.stored import add_platform, stored
-from lamina.cli.wire import workshop
 from lamina.diagnostics import BuildFailure
 from lamina.oci.config import RuntimeConfig, decode_config
 from lamina.ports import Accounts, Mount, RunSpec, Workspace
+from lamina.workshop.layersource import layers_of
+from lamina.workshop.parsing import pairs, store_root
+from lamina.workshop.wire import workshop
 
 #: For what asks for more of a container than a look into an image.
 _ENGINE = "lamina runs a command to look into an image; for more, hand it on: lamina save IMAGE | docker load"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from lamina.cli.options import Parser, store_root
-from lamina.cli.outputs import Output, save
+from lamina.cli.options import Parser
 from lamina.cli.stored import add_platform, stored
-from lamina.cli.wire import workshop
+from lamina.workshop.outputs import Output, save
+from lamina.workshop.parsing import store_root
+from lamina.workshop.wire import workshop
 
 
 def configure(parser: Parser) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from lamina.cli.options import Parser, host_platform, platform
-from lamina.cli.wire import Workshop
+from lamina.cli.options import Parser
 from lamina.diagnostics import BuildFailure
 from lamina.store.images import Image
+from lamina.workshop.parsing import host_platform, platform
+from lamina.workshop.wire import Workshop
 
 
 def add_platform(parser: Parser) -> None:

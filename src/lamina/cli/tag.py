@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from lamina.cli.options import Parser, store_root
-from lamina.cli.wire import workshop
+from lamina.cli.options import Parser
+from lamina.workshop.parsing import store_root
+from lamina.workshop.wire import workshop
 
 
 def configure(parser: Parser) -> None:

@@ -107,10 +107,7 @@ def qualify_plan(words: Sequence[str], environment: Mapping[str, str]) -> tuple[
     """As `qualify`, of a plan's command line, and whether it is `--json`."""
     found = _options(words, _PLAN_VALUED, _PLAN_FLAGS)
     # No budget is too small for a plan in which nothing runs; what is none has an error.
-    if (
-        found is None
-        or not all(_is_time(value) for name, value in found[0] if name == "--budget")
-    ):
+    if found is None or not all(_is_time(value) for name, value in found[0] if name == "--budget"):
         return None
     return *_plan_key(found, environment), any(name == "--json" for name, _ in found[0])
 

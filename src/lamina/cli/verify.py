@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, get_args
 from msgspec import Struct
 from msgspec.structs import replace
 
-from lamina.cli.options import Parser, host_platform
-from lamina.cli.wire import Workshop, workshop
+from lamina.cli.options import Parser
 from lamina.diagnostics import BuildFailure, exit_code
 from lamina.digest import Digest
+from lamina.workshop.parsing import host_platform
+from lamina.workshop.wire import Workshop, workshop
 
 if TYPE_CHECKING:
     from lamina.engine.request import BuildRequest

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from lamina.cli.options import host_platform, make_parser, pairs, platform, reference, store_root, suggestion
+from lamina.cli.options import make_parser
 from lamina.diagnostics import BuildFailure, Diagnostic
 from lamina.oci.platform import Platform
+from lamina.workshop.parsing import host_platform, pairs, platform, reference, store_root, suggestion
 
 
 def refused(*words: str) -> Diagnostic:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from lamina.cli import outside
-from lamina.cli.annotations import Annotations, parse_annotations
 from lamina.diagnostics import BuildFailure
 from lamina.ports import Limit
+from lamina.workshop.annotations import Annotations, parse_annotations
 
 
 # --- secrets ---------------------------------------------------------------------------------------------------------

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from tests.support.command import write
 
-from lamina.cli.locate import here
 from lamina.cli.repro_context import copy_context
+from lamina.workshop.locate import here
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from lamina.cli import unchanged
-from lamina.cli.options import store_root
 from lamina.cli.unchanged import (
     LIFETIME,
     fingerprint,
@@ -30,6 +29,7 @@ from lamina.cli.unchanged import (
 )
 from lamina.context.scan import open_root, scan
 from lamina.dockerfile.ignore import parse_ignore
+from lamina.workshop.parsing import store_root
 
 SECOND = 1_000_000_000
 ROOT = {"LAMINA_ROOT": "/nowhere/store"}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from tests.support.linting import HERE, checked
 
-from lamina.cli.checking import Source, mend
 from lamina.diagnostics import BuildFailure, Span
 from lamina.dockerfile import parse
 from lamina.lint.check import Choice, mended, unknown_rules
 from lamina.lint.rule import Edit, Finding
 from lamina.lint.survey import survey
 from lamina.lint.table import BY_NAME, RULES
+from lamina.workshop.checking import Source, mend
 
 BAD = "FROM alpine\nMAINTAINER me\nENV a b\nCMD ls"
 RULES_OF_BAD = ["UntaggedBase", "MaintainerDeprecated", "LegacyKeyValueFormat", "JSONArgsRecommended"]

@@ -10,14 +10,14 @@ from tests.fuzz.mutate import mutated, seeds
 from tests.fuzz.target import check_span, plan
 from tests.support.linting import HERE, checked
 
-from lamina.cli.checking import Source, mend, source_of
-from lamina.cli.checking import examine as examine_file
 from lamina.diagnostics import BuildFailure
 from lamina.dockerfile import parse
 from lamina.dockerfile.syntax import Dockerfile
 from lamina.lint.check import Choice, check
 from lamina.lint.survey import survey
 from lamina.lint.table import RULES
+from lamina.workshop.checking import Source, mend, source_of
+from lamina.workshop.checking import examine as examine_file
 
 ALL = Choice(enable=frozenset({"all"}))
 CORPUS = sorted((Path(__file__).parents[2] / "corpus").glob("*.Dockerfile"))

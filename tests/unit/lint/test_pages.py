@@ -8,12 +8,12 @@ import pytest
 from tests.support.linting import found
 from tests.support.rules_page import FOLDER, hadolint, index
 
-from lamina.cli.checking import Source, mend
 from lamina.dockerfile import parse
 from lamina.lint.check import Choice
 from lamina.lint.rule import Rule
 from lamina.lint.table import RULES
 from lamina.oci.platform import Platform
+from lamina.workshop.checking import Source, mend
 
 HERE = Platform("linux", "amd64")
 EXAMPLES = [rule for rule in RULES if rule.needs != "images"]
