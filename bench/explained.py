@@ -34,7 +34,7 @@ KEEPING = (
     "lamina.store.facts:Facts.remember",
     "lamina.store.records:Records.add",
     "lamina.store.builds:Builds.add",
-    "lamina.api:tell",
+    "lamina.workshop.logged:tell",
 )
 FINDING = ("lamina.engine.decision:candidates", "lamina.engine.decision:explain_miss")
 #: Tables whose rows, with those of their indexes, count as explanation data.
