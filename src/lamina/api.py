@@ -105,6 +105,8 @@ def build(
     wanted = out.parse_outputs(outputs, attested=provenance is not None)
     notes = parse_annotations(annotations)
     chosen = platforms(platform)
+    if jobs is not None and jobs < 1:
+        raise BuildFailure("usage-bad-arguments", f"{jobs} jobs build nothing", hint="write a number from 1 on")
     mounts, environment = _certificates(ca_certs)
     wish = (modes, source_date_epoch, reproducible)
     opened = Opened(context, dockerfile, contexts or {}, build_args or {}, store_root(root), runtime, wish, max_size)

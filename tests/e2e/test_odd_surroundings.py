@@ -50,3 +50,8 @@ def test_help_of_a_command_and_an_option_in_front(lamina: Command) -> None:
     assert (done.code, "did you mean plan?" in done.err) == (2, True)
     done = lamina.run("--root", "x", "build", ".")
     assert (done.code, "behind the command" in done.err) == (2, True)
+
+
+def test_no_jobs_at_all_are_refused(lamina: Command, tmp_path: Path) -> None:
+    done = lamina.build(project(tmp_path / "p", TEXT, {"f": "f\n"}), "--jobs", "0")
+    assert done.code == 2 and "[usage-bad-arguments]" in done.err

@@ -9,6 +9,7 @@ import sys
 import time
 
 from lamina.cli import planned
+from lamina.cli.habits import without_effect
 from lamina.cli.options import Parser, terminal_width
 from lamina.diagnostics import BuildFailure
 
@@ -19,6 +20,8 @@ _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def configure(parser: Parser) -> None:
+    told = f"0 if all is cached, {SOMETHING_RUNS} if a step would run, {OVER_BUDGET} if that takes longer than --budget"
+    parser.epilog = f"Exit status: {told}."
     planned.configure(parser)
     add = parser.add_argument
     add("--no-cache", action="store_true", help="as if every step ran anew")
@@ -27,6 +30,7 @@ def configure(parser: Parser) -> None:
     add("--no-shared-cache", action="store_true", help="as for `lamina build`")
     add("--observe", action=argparse.BooleanOptionalAction, help="as for `lamina build`")
     add("--budget", metavar="TIME", help=f"exit with {OVER_BUDGET} if it would take longer, such as 60s")
+    without_effect(add, "--label", value=True)
     add("--json", action="store_true", help="print the plan as JSON (docs/formats/plan.md)")
 
 

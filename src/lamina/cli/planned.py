@@ -7,8 +7,17 @@ import os
 import sys
 from typing import Any
 
+from lamina.cli.habits import without_effect
 from lamina.cli.options import Parser, add_reproducible, build_args, commas
 from lamina.workshop.parsing import epoch, pairs
+
+#: Options of `lamina build` that change nothing of what a plan or a key says: so its command line can be taken over.
+_VALUES = (
+    *("--annotation", "--attest", "--ca-certs", "--cache-mount-root", "--cache-to", "--iidfile", "--jobs"),
+    *("--max-size", "--metadata-file", "-o --output", "--progress", "--provenance", "--runtime", "--sbom", "--secret"),
+    *("--shm-size", "--ssh", "-t --tag", "--ulimit"),
+)
+_SWITCHES = ("--fail-on-miss", "--load", "--push", "-q --quiet", "--reuse")
 
 
 def configure(parser: Parser) -> None:
@@ -25,6 +34,10 @@ def configure(parser: Parser) -> None:
     add("--network", default="default", choices=("default", "host", "none"), help="network of RUN steps")
     add("--add-host", action="append", default=[], metavar="NAME:ADDRESS", help="a name that RUN steps know")
     add_reproducible(add)
+    for names in _VALUES:
+        without_effect(add, *names.split(), value=True)
+    for names in _SWITCHES:
+        without_effect(add, *names.split())
 
 
 def fields(arguments: argparse.Namespace) -> dict[str, Any]:

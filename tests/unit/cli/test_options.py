@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from lamina.cli import build, key, plan
 from lamina.cli.options import make_parser
 from lamina.diagnostics import BuildFailure, Diagnostic
 from lamina.oci.platform import Platform
@@ -123,3 +126,13 @@ def test_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bad_pairs(word: str, from_environment: bool) -> None:
     with pytest.raises(BuildFailure, match="--label"):
         pairs([word], "--label", from_environment=from_environment)
+
+
+@pytest.mark.parametrize("module", [plan, key])
+def test_the_command_line_of_a_build_is_taken_over(module: ModuleType) -> None:
+    """Whoever asks what a build would do writes another word in front of its options."""
+    taken, built = make_parser("x", "look"), make_parser("build", "build")
+    module.configure(taken)
+    build.configure(built)
+    shown = {text for action in built._actions if action.help != argparse.SUPPRESS for text in action.option_strings}
+    assert shown - {"--check", "--call"} <= {text for action in taken._actions for text in action.option_strings}
