@@ -10,7 +10,9 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-from lamina.ports import Workspace
+from msgspec.structs import replace
+
+from lamina.ports import LayerDiff, Workspace
 
 Facts = dict[str, tuple[Any, ...]]
 
@@ -84,3 +86,8 @@ def tar_of(*entries: tuple[tarfile.TarInfo, bytes], form: int = tarfile.PAX_FORM
         for info, data in entries:
             archive.addfile(info, io.BytesIO(data))
     return out.getvalue()
+
+
+def said(layer: LayerDiff) -> LayerDiff:
+    """All that a diff says of the files; what they take on the disk is for the file system to say."""
+    return replace(layer, disk=None)
