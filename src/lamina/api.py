@@ -18,7 +18,8 @@ from lamina.digest import DiffID, Digest
 from lamina.engine.request import BuildResult
 from lamina.events import Reporter
 from lamina.explain.story import Story
-from lamina.ports import ImageEntry, Limit, Mount
+from lamina.ports.images import ImageEntry
+from lamina.ports.running import Limit, Mount
 from lamina.workshop import outputs as out
 from lamina.workshop.annotations import parse_annotations
 from lamina.workshop.logged import build_for

@@ -9,7 +9,7 @@ import pytest
 
 from lamina.diagnostics import BuildFailure
 from lamina.digest import Digest, digest_of
-from lamina.ports import BlobStore
+from lamina.ports.storing import BlobStore
 from lamina.store.store import Store
 from lamina.testing.memory import MemoryBlobs
 

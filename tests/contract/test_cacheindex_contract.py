@@ -9,7 +9,7 @@ import pytest
 from tests.support.store_making import a_digest, a_record, add_layer
 
 from lamina.digest import ChainID
-from lamina.ports import CacheIndex
+from lamina.ports.storing import CacheIndex
 from lamina.store.store import Store
 from lamina.testing.memory import MemoryCacheIndex
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lamina.ports import CacheMounts
+from lamina.ports.running import CacheMounts
 from lamina.store.cachemounts import CacheMounts as StoreCacheMounts
 from lamina.testing.outside import MemoryCacheMounts
 

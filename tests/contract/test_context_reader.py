@@ -11,7 +11,7 @@ import pytest
 from lamina.context.reader import DirectoryContext
 from lamina.diagnostics import BuildFailure
 from lamina.dockerfile.ignore import parse_ignore
-from lamina.ports import ContextReader
+from lamina.ports.sources import ContextReader
 from lamina.testing.context import MemoryContext
 
 FILES = {"app/main.py": b"print()\n", "app/empty": b"", "top": b"\0\xff"}

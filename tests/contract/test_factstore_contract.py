@@ -9,7 +9,7 @@ import pytest
 from tests.support.store_making import a_digest
 
 from lamina.keys.filetree import FileRecord
-from lamina.ports import FactStore
+from lamina.ports.storing import FactStore
 from lamina.store.store import Store
 from lamina.testing.memory import MemoryFacts
 

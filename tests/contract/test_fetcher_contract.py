@@ -15,7 +15,7 @@ from tests.support.web_server import Page, running_web_server
 from lamina.context.fetch import Downloads
 from lamina.diagnostics import BuildFailure
 from lamina.plan.steps import GitSource, HttpSource
-from lamina.ports import Fetcher
+from lamina.ports.sources import Fetcher
 from lamina.testing.outside import MemoryFetcher
 
 FILE = b"content\n"

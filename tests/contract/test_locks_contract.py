@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lamina.ports import Locks
+from lamina.ports.storing import Locks
 from lamina.store.store import Store
 from lamina.testing.memory import MemoryLocks
 

@@ -9,7 +9,7 @@ import pytest
 from tests.support.store_making import a_digest
 
 from lamina.keys.looks import ANSWER, Look, Observations, SeenLayer
-from lamina.ports import ObservationStore
+from lamina.ports.storing import ObservationStore
 from lamina.store.store import Store
 from lamina.testing.world import MemoryObservations
 

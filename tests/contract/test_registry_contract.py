@@ -22,7 +22,7 @@ from lamina.oci.descriptor import Descriptor
 from lamina.oci.manifest import Index, Manifest, encode_manifest
 from lamina.oci.platform import Platform
 from lamina.oci.reference import Reference, parse_reference
-from lamina.ports import Registry
+from lamina.ports.images import Registry
 from lamina.registry.client import RegistryClient
 from lamina.registry.credentials import DockerCredentials
 from lamina.registry.push import RegistryPusher

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.support.runner_bench import RUNNERS, Bench, bench_of
 
-from lamina.ports import Limit
+from lamina.ports.running import Limit
 
 NOTHING = "0000000000000000"
 CAP_SYS_RESOURCE = 24

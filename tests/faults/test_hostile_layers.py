@@ -15,7 +15,7 @@ from tests.support.layer_trees import directory, entry, facts, hard_link, link, 
 
 from lamina.diagnostics import BuildFailure
 from lamina.image.unpack import Unpacker
-from lamina.ports import Limits
+from lamina.ports.layers import Limits
 
 Entry = tuple[tarfile.TarInfo, bytes]
 GOOD = tar_of(directory("d"), entry("d/f", data=b"content" * 500), link("l", "d/f"))

@@ -15,7 +15,7 @@ from tests.support.store_making import a_digest, a_record, add_image, add_layer,
 
 from lamina.digest import ChainID, DiffID, chain_id
 from lamina.oci.descriptor import Descriptor
-from lamina.ports import Snapshot
+from lamina.ports.storing import Snapshot
 from lamina.store import gc
 from lamina.store.fsck import check
 from lamina.store.store import Store

@@ -15,7 +15,7 @@ from lamina.diagnostics import BuildFailure
 from lamina.digest import DiffID, digest_of
 from lamina.keys.filetree import FileRecord, tree_digest
 from lamina.keys.looks import Look, Observations, SeenLayer
-from lamina.ports import Snapshot
+from lamina.ports.storing import Snapshot
 from lamina.store import durability
 from lamina.store.fsck import check, repair
 from lamina.store.layout import open_layout

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lamina.keys.filetree import FileRecord, Selection
-from lamina.ports import Placement, Workspace
+from lamina.ports.layers import Placement
+from lamina.ports.storing import Workspace
 
 OLD = 1_000_000_000_123_456_789  # nanoseconds: a time that nothing gets by itself
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from lamina.ports import LayerDiff, Workspace
+from lamina.ports.layers import LayerDiff
+from lamina.ports.storing import Workspace
 
 Facts = dict[str, tuple[Any, ...]]
 

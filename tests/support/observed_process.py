@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from tests.support.runner_process import Outcome, Step, become, perform
 
 from lamina.diagnostics import BuildFailure
-from lamina.ports import Runner
+from lamina.ports.running import Runner
 from lamina.runtime.observer import FuseObserver
 from lamina.runtime.select import choose
 

@@ -18,7 +18,9 @@ import msgspec
 from msgspec import Struct
 
 from lamina.diagnostics import BuildFailure
-from lamina.ports import Limit, Mount, Runner, RunSpec, User, Workspace
+from lamina.ports.layers import User
+from lamina.ports.running import Limit, Mount, Runner, RunSpec
+from lamina.ports.storing import Workspace
 from lamina.runtime import kernel
 from lamina.runtime.select import choose
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from lamina.digest import ChainID, DiffID, Digest, digest_of
 from lamina.keys.record import CacheKey, CacheRecord, KeyPart
 from lamina.oci.config import ImageConfig, RootFS, encode_config
-from lamina.ports import Snapshot
+from lamina.ports.storing import Snapshot
 from lamina.store.images import Image
 from lamina.store.store import Store
 

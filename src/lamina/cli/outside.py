@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from lamina.diagnostics import BuildFailure
-from lamina.ports import Limit
+from lamina.ports.running import Limit
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _HOST = re.compile(r"[A-Za-z0-9._-]+")

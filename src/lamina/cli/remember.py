@@ -39,7 +39,7 @@ from lamina.explain.table import rows, summary
 from lamina.keys.decide import Hit
 from lamina.keys.outcome import StageResult, StepResult
 from lamina.plan.steps import CopyOp, GitSource, HttpSource, ImageRef
-from lamina.ports import BaseImage
+from lamina.ports.images import BaseImage
 from lamina.report.table import summary_line, table_lines
 from lamina.store.layout import base36
 from lamina.workshop.config import NAME

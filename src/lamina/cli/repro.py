@@ -237,7 +237,7 @@ def _bring(order: Order) -> None:
     """Copy the images that a build stands on from the user's store into its own."""
     from lamina.oci.manifest import Manifest, decode_manifest
     from lamina.oci.reference import parse_reference
-    from lamina.ports import ImageEntry
+    from lamina.ports.images import ImageEntry
     from lamina.workshop.shipping import Form, Shipper
 
     with workshop(Path(order.store)) as mine, workshop(Path(order.root)) as fresh:

@@ -14,7 +14,9 @@ from lamina.cli.options import Parser
 from lamina.cli.stored import add_platform, stored
 from lamina.diagnostics import BuildFailure
 from lamina.oci.config import RuntimeConfig, decode_config
-from lamina.ports import Accounts, Mount, RunSpec, Workspace
+from lamina.ports.layers import Accounts
+from lamina.ports.running import Mount, RunSpec
+from lamina.ports.storing import Workspace
 from lamina.workshop.layersource import layers_of
 from lamina.workshop.parsing import pairs, store_root
 from lamina.workshop.wire import workshop

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from lamina.ports import Limits
+from lamina.ports.layers import Limits
 
 _USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/?#]*)@")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from lamina.context.downloading import Bounds
 from lamina.diagnostics import BuildFailure
 from lamina.plan.steps import GitSource, HttpSource
-from lamina.ports import Fetched
+from lamina.ports.sources import Fetched
 
 
 class Downloads:

@@ -22,7 +22,7 @@ from lamina.context.trees import describe, recall, remember
 from lamina.diagnostics import BuildFailure
 from lamina.keys.filetree import FileRecord
 from lamina.plan.steps import GitSource
-from lamina.ports import Fetched
+from lamina.ports.sources import Fetched
 
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 _SHORT = re.compile(r"[0-9a-f]{7,64}\Z")

@@ -21,7 +21,7 @@ from lamina.diagnostics import BuildFailure
 from lamina.keys.filetree import FileRecord
 from lamina.plan.remote import shown
 from lamina.plan.steps import HttpSource
-from lamina.ports import Fetched
+from lamina.ports.sources import Fetched
 
 _MODE = 0o600
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})

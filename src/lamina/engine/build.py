@@ -19,7 +19,7 @@ from lamina.events import Reporter
 from lamina.keys.outcome import StageResult
 from lamina.oci.config import decode_config, encode_config
 from lamina.plan.steps import Plan
-from lamina.ports import ImageEntry
+from lamina.ports.images import ImageEntry
 
 if TYPE_CHECKING:
     from lamina.engine.sharing import Sharing

@@ -20,7 +20,7 @@ from lamina.keys.lines import changed_lines, is_text, only_line_ends
 from lamina.keys.record import CacheKey, CacheRecord, KeyPart
 from lamina.keys.select import has_wildcard
 from lamina.plan.steps import ContextRef, Op
-from lamina.ports import ContextReader
+from lamina.ports.sources import ContextReader
 
 #: Contents are compared of so many files of a step, and of none that is larger.
 _FILES, _BYTES = 64, 1 << 20

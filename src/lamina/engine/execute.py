@@ -13,7 +13,9 @@ from lamina.engine.reading import Outside
 from lamina.engine.world import Tools
 from lamina.plan.args import PROXY_NAMES
 from lamina.plan.steps import CopyOp, HttpSource, RunOp, Step, WorkdirOp
-from lamina.ports import Earlier, Mount, Placement, RunSpec, Workspace
+from lamina.ports.layers import Earlier, Placement
+from lamina.ports.running import Mount, RunSpec
+from lamina.ports.storing import Workspace
 
 _TAIL_LINES = 40
 _TAIL_BYTES = 16_384

@@ -37,7 +37,7 @@ from lamina.plan.steps import (
     Step,
     origins,
 )
-from lamina.ports import BaseImage
+from lamina.ports.images import BaseImage
 
 
 class Forecast(Struct, frozen=True):

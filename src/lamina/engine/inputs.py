@@ -15,7 +15,9 @@ from lamina.keys.filetree import FileRecord, Selection
 from lamina.keys.schema import SCHEMA
 from lamina.keys.select import has_wildcard, near, select
 from lamina.plan.steps import BindMount, CacheMount, CopyOp, HttpSource, Inline, Op, Origin, RunOp, Source
-from lamina.ports import ContextReader, FactStore, Fetched, LayerIO
+from lamina.ports.layers import LayerIO
+from lamina.ports.sources import ContextReader, Fetched
+from lamina.ports.storing import FactStore
 
 _FILE_MODE = 0o644
 

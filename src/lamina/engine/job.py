@@ -18,7 +18,8 @@ from lamina.keys.record import CacheRecord
 from lamina.oci.config import ImageConfig
 from lamina.plan.remote import shown
 from lamina.plan.steps import GitSource, HttpSource, ImageRef, Plan, Stage
-from lamina.ports import BaseImage, Fetched
+from lamina.ports.images import BaseImage
+from lamina.ports.sources import Fetched
 
 
 class Canceled(Exception):

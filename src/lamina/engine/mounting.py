@@ -24,7 +24,9 @@ from lamina.plan.steps import (
     StepMount,
     TmpfsMount,
 )
-from lamina.ports import Mount, Placement, Workspace
+from lamina.ports.layers import Placement
+from lamina.ports.running import Mount
+from lamina.ports.storing import Workspace
 
 #: What a mount reads: where from, what, and the facts of it.
 Found = tuple[Place, Read, SourceFacts]

@@ -25,7 +25,8 @@ from lamina.keys.filetree import FileRecord
 from lamina.keys.looks import Look, Observations, SeenLayer, Stack, first_broken, fits
 from lamina.keys.record import CacheKey, CacheRecord
 from lamina.keys.schema import PARENT
-from lamina.ports import Watched, Workspace
+from lamina.ports.running import Watched
+from lamina.ports.storing import Workspace
 
 #: A step that reads more than half of so many copied files gains nothing from being observed, and is slower for it.
 _MANY = 200

@@ -23,18 +23,8 @@ from lamina.oci.manifest import Index, Manifest, select_platform
 from lamina.oci.mediatypes import layer_compression
 from lamina.oci.platform import Platform
 from lamina.oci.reference import Reference
-from lamina.ports import (
-    BaseImage,
-    BlobStore,
-    Catalog,
-    ImageEntry,
-    LayerUnpacker,
-    Locks,
-    PackedLayers,
-    Registry,
-    Snapshot,
-    Snapshotter,
-)
+from lamina.ports.images import BaseImage, Catalog, ImageEntry, LayerUnpacker, PackedLayers, Registry
+from lamina.ports.storing import BlobStore, Locks, Snapshot, Snapshotter
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

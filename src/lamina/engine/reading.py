@@ -26,7 +26,7 @@ from lamina.engine.world import Tools
 from lamina.keys.compute import SourceFacts
 from lamina.oci.config import decode_config
 from lamina.plan.steps import BindMount, ContextRef, GitSource, HttpSource, ImageRef, Inline, Op, StageRef, Step
-from lamina.ports import ContextReader
+from lamina.ports.sources import ContextReader
 
 #: What to read from: a context, or a stack of layers (or one plain directory), topmost first.
 Place = ContextReader | tuple[Path, ...]

@@ -14,7 +14,8 @@ from lamina.keys.outcome import StageResult
 from lamina.oci.config import ImageConfig
 from lamina.oci.reference import Reference
 from lamina.plan.steps import ImageRef, PlanOptions, Step
-from lamina.ports import BaseImage, Limit, Mount
+from lamina.ports.images import BaseImage
+from lamina.ports.running import Limit, Mount
 
 
 class BuildRequest(Struct, frozen=True):

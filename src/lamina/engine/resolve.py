@@ -13,7 +13,7 @@ from lamina.oci.config import ImageConfig, decode_config
 from lamina.oci.reference import parse_reference
 from lamina.plan.planner import make_plan
 from lamina.plan.steps import ImageRef, Missing, Plan
-from lamina.ports import BaseImage, ImageSource
+from lamina.ports.images import BaseImage, ImageSource
 
 
 def job_of(request: BuildRequest, world: World, reporter: Reporter) -> Job:

@@ -6,7 +6,7 @@ from lamina.engine.world import World
 from lamina.keys.filetree import FileRecord
 from lamina.keys.record import CacheRecord
 from lamina.plan.steps import CopyOp
-from lamina.ports import Earlier
+from lamina.ports.layers import Earlier
 
 
 def earlier_layer(op: CopyOp, nearest: CacheRecord | None, world: World, *, times: bool) -> Earlier | None:

@@ -17,7 +17,7 @@ from lamina.engine.decision import Keyed
 from lamina.engine.job import Job, LayerLost
 from lamina.keys.decide import Hit, How
 from lamina.keys.outcome import StepResult
-from lamina.ports import SharedCache, SharedStep
+from lamina.ports.images import SharedCache, SharedStep
 
 
 class Sharing:

@@ -25,7 +25,8 @@ from lamina.keys.compute import times_part
 from lamina.keys.record import CacheRecord
 from lamina.keys.schema import PARENT
 from lamina.plan.steps import CopyOp, RunOp, Step, WorkdirOp
-from lamina.ports import LayerDiff, Snapshot, Workspace
+from lamina.ports.layers import LayerDiff
+from lamina.ports.storing import Snapshot, Workspace
 
 
 class Undertaking(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Everything that the engine works with, joined by `cli/wire.py` (or by a test)."""
+"""Everything that the engine works with, joined by `workshop/wire.py` (or by a test)."""
 
 from __future__ import annotations
 
@@ -8,23 +8,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from lamina.keys.looks import Look
-from lamina.ports import (
-    BlobStore,
-    CacheIndex,
-    CacheMounts,
-    Catalog,
-    ContextReader,
-    FactStore,
-    Fetcher,
-    ImageSource,
-    LayerIO,
-    Locks,
-    ObservationStore,
-    Observer,
-    Runner,
-    SharedCache,
-    Snapshotter,
-)
+from lamina.ports.images import Catalog, ImageSource, SharedCache
+from lamina.ports.layers import LayerIO
+from lamina.ports.running import CacheMounts, Observer, Runner
+from lamina.ports.sources import ContextReader, Fetcher
+from lamina.ports.storing import BlobStore, CacheIndex, FactStore, Locks, ObservationStore, Snapshotter
 
 
 class Tools(Struct, frozen=True):

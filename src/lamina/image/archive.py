@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from lamina.image.archiveheaders import Archive, Header
-from lamina.ports import Limits
+from lamina.ports.layers import Limits
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

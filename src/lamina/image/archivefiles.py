@@ -18,7 +18,7 @@ from lamina.diagnostics import BuildFailure
 from lamina.image.decompress import Decompressed, detect
 from lamina.image.tarheader import FILE, HARDLINK, SYMLINK
 from lamina.image.tarread import TarReader
-from lamina.ports import Limits
+from lamina.ports.layers import Limits
 
 _CHUNK = 1 << 20
 #: Archives hold a few files a layer; more than this is no image.

@@ -11,7 +11,7 @@ from threading import Semaphore, Thread
 from lamina.digest import DiffID, Digest
 from lamina.image.tarwrite import write_layer
 from lamina.image.xattrs import Namespace
-from lamina.ports import LayerDiff
+from lamina.ports.layers import LayerDiff
 
 
 def diff(

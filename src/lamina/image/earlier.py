@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from lamina.image.entries import Attributes
 from lamina.image.upper import Directory, NewDirectory, Upper
 from lamina.keys.filetree import FileRecord, kind_of
-from lamina.ports import Earlier
+from lamina.ports.layers import Earlier
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -11,7 +11,11 @@ from pathlib import Path
 from lamina.diagnostics import BuildFailure
 from lamina.image.rootfs import Rootfs
 from lamina.image.xattrs import Namespace
-from lamina.ports import ContextReader, LayerDiff, Limits, Look, Placement, Selection, User, Workspace
+from lamina.keys.filetree import Selection
+from lamina.keys.looks import Look
+from lamina.ports.layers import LayerDiff, Limits, Placement, User
+from lamina.ports.sources import ContextReader
+from lamina.ports.storing import Workspace
 
 #: errno → the second half of a reference, and what to do about it.
 _CAUSES = {

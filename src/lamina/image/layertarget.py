@@ -19,7 +19,7 @@ from lamina.image.tarheader import BLOCK, CHAR, DIRECTORY, FIFO, FILE, HARDLINK,
 from lamina.image.tarread import TarEntry, TarReader
 from lamina.image.upper import Directory, NewDirectory, Upper
 from lamina.image.xattrs import Namespace, belongs_to_image, opaque_name, set_attributes
-from lamina.ports import Workspace
+from lamina.ports.storing import Workspace
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 #: A directory that neither the tar nor a lower layer describes.

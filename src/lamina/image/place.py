@@ -18,9 +18,9 @@ from lamina.image.entries import Attributes, write_file, write_link, write_speci
 from lamina.image.sources import Source
 from lamina.image.unpacked import unpack
 from lamina.image.upper import Directory, NewDirectory, Upper
-from lamina.keys.filetree import FileRecord
+from lamina.keys.filetree import FileRecord, Selection
 from lamina.plan.chmod import changed
-from lamina.ports import Limits, Placement, Selection
+from lamina.ports.layers import Limits, Placement
 
 
 def place(upper: Upper, placement: Placement, source: Source, limits: Limits) -> None:

@@ -8,7 +8,7 @@ from typing import BinaryIO, Protocol
 
 from lamina.image.rootfs import Node, Rootfs
 from lamina.keys.filetree import FileRecord
-from lamina.ports import ContextReader
+from lamina.ports.sources import ContextReader
 
 _NOT_A_NAME = ("", ".", "..")
 

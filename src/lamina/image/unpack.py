@@ -14,7 +14,8 @@ from lamina.image.readahead import ReadAhead
 from lamina.image.tarread import ByteStream, TarEntry, TarReader
 from lamina.image.upper import Upper
 from lamina.image.xattrs import Namespace
-from lamina.ports import Limits, Workspace
+from lamina.ports.layers import Limits
+from lamina.ports.storing import Workspace
 
 
 class Unpacker:

@@ -17,7 +17,7 @@ from lamina.image.archive import Damaged, TooLarge, members, mtime_ns
 from lamina.image.entries import Attributes, write_file, write_link, write_special
 from lamina.image.rootfs import Node
 from lamina.image.upper import Directory, NewDirectory, Upper
-from lamina.ports import Limits
+from lamina.ports.layers import Limits
 
 _XATTR = "SCHILY.xattr."
 _IMPLIED = NewDirectory(0, 0)  # directories that the archive left out are root's, whatever --chown says

@@ -16,7 +16,7 @@ from weakref import WeakSet
 from msgspec import Struct
 
 from lamina.image.rootfs import Node, Rootfs, is_whiteout
-from lamina.ports import Workspace
+from lamina.ports.storing import Workspace
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _KEPT_OPEN = 64  # far below the usual limit of 1024 descriptors, far above the depth of usual trees

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from lamina.diagnostics import BuildFailure
 from lamina.image.rootfs import Rootfs
-from lamina.ports import User
+from lamina.ports.layers import User
 
 _MAX_ID = (1 << 31) - 1  # what Docker accepts
 _MAX_FILE = 16 << 20  # a /etc/passwd of this size is an attack on memory

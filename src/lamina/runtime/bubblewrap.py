@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from lamina.diagnostics import BuildFailure
-from lamina.ports import RunSpec
+from lamina.ports.running import RunSpec
 from lamina.runtime import devices, foreign, isolation, limits, process, rootfs, seccomp, userns
 from lamina.runtime.namespace import Rung
 

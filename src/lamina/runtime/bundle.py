@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from typing import Any
 
-from lamina.ports import RunSpec
+from lamina.ports.running import RunSpec
 from lamina.runtime import devices, isolation, limits, seccomp
 from lamina.runtime.namespace import Rung
 from lamina.runtime.rootfs import Bind, Root

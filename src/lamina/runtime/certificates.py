@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from lamina.ports import Mount
+from lamina.ports.running import Mount
 
 #: Where a step sees the bundle.
 TARGET = "/run/lamina/ca-certificates.crt"

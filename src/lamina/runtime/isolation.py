@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lamina.ports import RunSpec
+from lamina.ports.running import RunSpec
 
 #: The capabilities that Docker leaves to root in a container.
 CAPABILITIES = (

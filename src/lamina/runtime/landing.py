@@ -7,7 +7,7 @@ import stat
 from msgspec import Struct
 
 from lamina.diagnostics import BuildFailure
-from lamina.ports import RunSpec
+from lamina.ports.running import RunSpec
 from lamina.runtime import inside, stubs
 from lamina.runtime.inside import Cover, Place
 from lamina.runtime.sources import Source

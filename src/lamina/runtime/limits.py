@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lamina.diagnostics import BuildFailure
-from lamina.ports import Limit
+from lamina.ports.running import Limit
 from lamina.runtime import isolation
 from lamina.runtime.namespace import Rung
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from lamina.diagnostics import BuildFailure
-from lamina.ports import RunSpec
+from lamina.ports.running import RunSpec
 from lamina.runtime import bundle, cgroups, foreign, limits, process, rootfs
 from lamina.runtime.namespace import Rung
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from lamina.diagnostics import BuildFailure
-from lamina.ports import RunSpec
+from lamina.ports.running import RunSpec
 from lamina.runtime import isolation
 
 #: The status of a step that was stopped.

@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from lamina.diagnostics import BuildFailure
-from lamina.ports import Mount, RunSpec
+from lamina.ports.running import Mount, RunSpec
 from lamina.runtime import kernel, landing, netfiles, overlay, stubs
 from lamina.runtime.landing import Landings
 from lamina.runtime.namespace import Rung

@@ -8,7 +8,7 @@ from lamina.diagnostics import BuildFailure
 from lamina.runtime import namespace, programs
 
 if TYPE_CHECKING:
-    from lamina.ports import Runner
+    from lamina.ports.running import Runner
 
 
 def choose(name: str | None = None) -> Runner:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from lamina.diagnostics import BuildFailure
-from lamina.ports import Mount
+from lamina.ports.running import Mount
 from lamina.runtime import inside, kernel, overlay, stubs
 from lamina.runtime.namespace import Rung
 

@@ -27,7 +27,7 @@ from lamina.keys.decide import Hit
 from lamina.keys.record import CacheRecord
 from lamina.oci.mediatypes import layer_compression
 from lamina.plan.steps import MetaOp
-from lamina.ports import SharedStep
+from lamina.ports.images import SharedStep
 from lamina.registry.cacheregistry import RegistryCache
 from lamina.registry.cachestore import CacheStore, failed
 from lamina.report.words import size

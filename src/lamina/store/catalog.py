@@ -10,7 +10,7 @@ from lamina.oci.manifest import Manifest, decode_manifest
 from lamina.oci.mediatypes import layer_compression
 from lamina.oci.platform import Platform
 from lamina.oci.reference import Reference, parse_reference
-from lamina.ports import ImageEntry
+from lamina.ports.images import ImageEntry
 from lamina.store.blobs import Blobs
 from lamina.store.images import Image, Images
 from lamina.store.layerblobs import LayerBlobs

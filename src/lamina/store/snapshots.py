@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from lamina.diagnostics import BuildFailure
 from lamina.digest import ChainID, DiffID, chain_id
-from lamina.ports import Snapshot, Workspace
+from lamina.ports.storing import Snapshot, Workspace
 from lamina.store.failures import explained
 from lamina.store.index import Index
 from lamina.store.layout import Layout

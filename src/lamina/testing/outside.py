@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from lamina.diagnostics import BuildFailure
 from lamina.keys.filetree import FileRecord
 from lamina.plan.steps import GitSource, HttpSource
-from lamina.ports import Fetched
+from lamina.ports.sources import Fetched
 
 #: Path without a leading slash → content, None for a directory.
 _Tree = dict[str, bytes | None]

@@ -30,7 +30,11 @@ from lamina.oci.descriptor import Descriptor
 from lamina.oci.platform import Platform
 from lamina.oci.reference import Reference, parse_reference
 from lamina.plan.steps import PlanOptions
-from lamina.ports import BaseImage, ContextReader, ImageEntry, LayerDiff, Placement, RunSpec, Snapshot, User, Workspace
+from lamina.ports.images import BaseImage, ImageEntry
+from lamina.ports.layers import LayerDiff, Placement, User
+from lamina.ports.running import RunSpec
+from lamina.ports.sources import ContextReader
+from lamina.ports.storing import Snapshot, Workspace
 from lamina.testing.context import MemoryContext
 from lamina.testing.memory import MemoryBlobs, MemoryCacheIndex, MemoryLocks
 from lamina.testing.outside import MemoryCacheMounts, MemoryFetcher

@@ -14,7 +14,8 @@ from lamina.diagnostics import BuildFailure
 from lamina.image.archive import Damaged, open_archive
 from lamina.image.unpacked import unpack_members
 from lamina.image.upper import Upper
-from lamina.ports import Limits, Workspace
+from lamina.ports.layers import Limits
+from lamina.ports.storing import Workspace
 from lamina.store.failures import from_os_error
 from lamina.workshop.receiving import Rejoined
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from lamina.diagnostics import BuildFailure
 from lamina.digest import ChainID, DiffID, Digest
 from lamina.oci.reference import parse_reference
-from lamina.ports import BaseImage
+from lamina.ports.images import BaseImage
 from lamina.workshop.wire import Workshop
 
 

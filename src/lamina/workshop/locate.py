@@ -16,7 +16,8 @@ from lamina.context.reader import DirectoryContext
 from lamina.diagnostics import BuildFailure
 from lamina.plan.remote import remote_source, shown
 from lamina.plan.steps import GitSource, HttpSource
-from lamina.ports import ContextReader, ImageSource
+from lamina.ports.images import ImageSource
+from lamina.ports.sources import ContextReader
 from lamina.workshop.config import Configuration, project_configuration
 from lamina.workshop.dockerfile_name import dockerfile_in
 from lamina.workshop.sameness import Sameness

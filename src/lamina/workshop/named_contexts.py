@@ -16,7 +16,8 @@ from lamina.digest import ChainID, DiffID, Digest, parse_digest
 from lamina.oci.manifest import Index
 from lamina.oci.platform import Platform
 from lamina.oci.reference import Reference
-from lamina.ports import BaseImage, ImageSource, Snapshot
+from lamina.ports.images import BaseImage, ImageSource
+from lamina.ports.storing import Snapshot
 from lamina.workshop.wire import Workshop
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from lamina.events import Reporter
 from lamina.oci.config import decode_config
 from lamina.oci.mediatypes import LEVELS
 from lamina.oci.reference import Reference
-from lamina.ports import ImageEntry
+from lamina.ports.images import ImageEntry
 from lamina.workshop.annotations import Annotations
 from lamina.workshop.layersource import layers_of
 from lamina.workshop.parsing import reference

@@ -23,7 +23,7 @@ from lamina.oci.config import decode_config
 from lamina.oci.descriptor import Descriptor
 from lamina.oci.manifest import Index, Manifest
 from lamina.oci.reference import Reference
-from lamina.ports import ImageEntry
+from lamina.ports.images import ImageEntry
 from lamina.registry.push import RegistryPusher
 from lamina.report.words import size
 from lamina.workshop.shipping import Form, Shipper

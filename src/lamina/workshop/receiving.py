@@ -21,7 +21,8 @@ from lamina.oci.manifest import Index, Manifest, encode_manifest, select_platfor
 from lamina.oci.mediatypes import OCI_CONFIG, OCI_MANIFEST, layer_compression
 from lamina.oci.platform import Platform
 from lamina.oci.reference import Reference, parse_reference
-from lamina.ports import BaseImage, ImageEntry, Limits
+from lamina.ports.images import BaseImage, ImageEntry
+from lamina.ports.layers import Limits
 from lamina.workshop.wire import Workshop
 
 _CHUNK = 1 << 20

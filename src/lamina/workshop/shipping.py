@@ -20,7 +20,7 @@ from lamina.oci.config import ImageConfig, decode_config
 from lamina.oci.descriptor import Descriptor
 from lamina.oci.manifest import Index, Manifest, decode_manifest, encode_manifest
 from lamina.oci.mediatypes import layer_compression, layer_media_type
-from lamina.ports import Limits
+from lamina.ports.layers import Limits
 from lamina.workshop.annotations import Annotations
 from lamina.workshop.wire import Workshop
 

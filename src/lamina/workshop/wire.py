@@ -18,17 +18,9 @@ from lamina.engine.pull import Images, KnownLayer
 from lamina.engine.world import Tools, World
 from lamina.keys.looks import Look
 from lamina.plan.steps import GitSource, HttpSource
-from lamina.ports import (
-    ContextReader,
-    Fetched,
-    Fetcher,
-    ImageSource,
-    LayerUnpacker,
-    Registry,
-    Runner,
-    RunSpec,
-    Watched,
-)
+from lamina.ports.images import ImageSource, LayerUnpacker, Registry
+from lamina.ports.running import Runner, RunSpec, Watched
+from lamina.ports.sources import ContextReader, Fetched, Fetcher
 from lamina.store.cachemounts import CacheMounts
 from lamina.store.catalog import StoreCatalog
 from lamina.store.store import Store

@@ -11,7 +11,7 @@ import pytest
 
 from lamina.cli import outside
 from lamina.diagnostics import BuildFailure
-from lamina.ports import Limit
+from lamina.ports.running import Limit
 from lamina.workshop.annotations import Annotations, parse_annotations
 
 

@@ -17,7 +17,7 @@ from lamina.context.downloading import Bounds
 from lamina.context.fetch import Downloads
 from lamina.diagnostics import BuildFailure
 from lamina.plan.steps import GitSource
-from lamina.ports import Fetched
+from lamina.ports.sources import Fetched
 
 QUICK = Bounds(connect_seconds=5, idle_seconds=5, pauses=())
 

@@ -16,7 +16,7 @@ from lamina.context.downloading import Bounds
 from lamina.context.fetch import Downloads
 from lamina.diagnostics import BuildFailure
 from lamina.plan.steps import HttpSource
-from lamina.ports import Fetched
+from lamina.ports.sources import Fetched
 
 QUICK = Bounds(connect_seconds=5, idle_seconds=0.2, pauses=(0.0, 0.0), max_bytes=1000)
 DATE, EPOCH = "Mon, 01 Jan 2024 00:00:00 GMT", 1704067200

@@ -20,7 +20,7 @@ from lamina.keys.record import CacheRecord
 from lamina.oci.config import RuntimeConfig, decode_config
 from lamina.oci.reference import parse_reference
 from lamina.plan.steps import PlanOptions
-from lamina.ports import RunSpec
+from lamina.ports.running import RunSpec
 from lamina.testing.context import MemoryContext
 from lamina.testing.memory import MemoryCacheIndex, MemoryLocks
 from lamina.testing.world import LINUX, MemoryFacts, MemorySnapshots, MemoryWorld, Output, Tree, memory_world

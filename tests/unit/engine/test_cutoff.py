@@ -9,7 +9,7 @@ from lamina.engine.request import BuildRequest, BuildResult
 from lamina.events import Reporter
 from lamina.keys.decide import Hit, Miss, Unkeyed
 from lamina.plan.steps import PlanOptions
-from lamina.ports import RunSpec
+from lamina.ports.running import RunSpec
 from lamina.testing.context import MemoryContext
 from lamina.testing.world import LINUX, MemoryWorld, Output, Tree, memory_world
 

@@ -17,7 +17,7 @@ from lamina.keys.outcome import StageResult
 from lamina.oci.config import RuntimeConfig
 from lamina.oci.reference import parse_reference
 from lamina.plan.steps import PlanOptions
-from lamina.ports import RunSpec
+from lamina.ports.running import RunSpec
 from lamina.testing.context import MemoryContext
 from lamina.testing.world import LINUX, MemoryWorld, Output, Tree, memory_world
 

@@ -13,7 +13,7 @@ from lamina.engine.reuse import copied_contents, earlier_layer
 from lamina.keys.filetree import FileRecord
 from lamina.keys.record import CacheRecord, KeyPart
 from lamina.plan.steps import CopyOp, StageRef
-from lamina.ports import Earlier
+from lamina.ports.layers import Earlier
 from lamina.testing.world import MemoryWorld, memory_world
 
 A, B, C = (name * 64 for name in "abc")

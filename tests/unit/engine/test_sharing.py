@@ -18,7 +18,7 @@ from lamina.keys.decide import Hit, Miss
 from lamina.keys.record import CacheRecord
 from lamina.oci.descriptor import Descriptor
 from lamina.plan.steps import PlanOptions
-from lamina.ports import SharedStep
+from lamina.ports.images import SharedStep
 from lamina.testing.context import MemoryContext
 from lamina.testing.world import LINUX, MemoryWorld, Tree, memory_world
 

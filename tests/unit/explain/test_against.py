@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from lamina.explain.against import Against, lists_of, paired, set_against
 from lamina.explain.story import Story, ToldStep, tell
 from lamina.keys.facts import FileChange
-from lamina.ports import RunSpec
+from lamina.ports.running import RunSpec
 from lamina.testing.context import MemoryContext
 from lamina.testing.world import MemoryWorld, Output, Tree, memory_world
 

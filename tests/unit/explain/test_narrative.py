@@ -10,7 +10,7 @@ from lamina.explain.narrative import Narrative, find_steps, narrate
 from lamina.explain.needed import Needed, needed
 from lamina.explain.story import Story, ToldStep, tell
 from lamina.keys.looks import Look
-from lamina.ports import RunSpec
+from lamina.ports.running import RunSpec
 from lamina.testing.context import MemoryContext
 from lamina.testing.world import MemoryWorld, Output, Tree, memory_world
 

@@ -17,7 +17,8 @@ from tests.support.layer_making import DirectoryReader, Tree, describe, grow, me
 
 from lamina.diagnostics import BuildFailure
 from lamina.image.layerio import Layers
-from lamina.ports import Limits, Workspace
+from lamina.ports.layers import Limits
+from lamina.ports.storing import Workspace
 
 Entry = tuple[str, bytes | str | None] | tarfile.TarInfo
 

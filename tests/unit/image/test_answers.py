@@ -20,7 +20,7 @@ from lamina.diagnostics import BuildFailure
 from lamina.image.answers import answers
 from lamina.image.layerio import Layers
 from lamina.keys.looks import ANSWER, Look, LookKind
-from lamina.ports import Workspace
+from lamina.ports.storing import Workspace
 from lamina.store.remove import remove_tree
 
 KINDS: tuple[LookKind, ...] = get_args(LookKind)

@@ -11,7 +11,8 @@ import pytest
 
 from lamina.image.layerio import Layers
 from lamina.keys.filetree import FileRecord, Selection
-from lamina.ports import Earlier, Placement, Workspace
+from lamina.ports.layers import Earlier, Placement
+from lamina.ports.storing import Workspace
 from lamina.testing.context import MemoryContext
 
 MTIME_NS = 1_000_000_000_000_000_000  # of every file of a MemoryContext

@@ -17,7 +17,8 @@ from lamina.image.layerio import Layers
 from lamina.keys.filetree import FileRecord, Selection
 from lamina.keys.looks import Look
 from lamina.keys.select import select
-from lamina.ports import Earlier, Placement, Workspace
+from lamina.ports.layers import Earlier, Placement
+from lamina.ports.storing import Workspace
 
 OLD_NS = 1_000_000_000_000_000_000
 NEW_NS = 1_500_000_000_000_000_000

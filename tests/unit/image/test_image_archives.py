@@ -24,7 +24,7 @@ from lamina.image.unpack import Unpacker
 from lamina.oci import mediatypes
 from lamina.oci.descriptor import Descriptor
 from lamina.oci.manifest import Index, Manifest, encode_manifest
-from lamina.ports import Limits
+from lamina.ports.layers import Limits
 
 NAME = "docker.io/library/app:1.0"
 

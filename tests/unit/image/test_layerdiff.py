@@ -12,7 +12,7 @@ import pytest
 from tests.support.layer_trees import said
 
 from lamina.image.diff import BackgroundHash, diff
-from lamina.ports import LayerDiff
+from lamina.ports.layers import LayerDiff
 from lamina.store.measure import measured
 
 

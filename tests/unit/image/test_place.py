@@ -23,8 +23,8 @@ from tests.support.layer_making import (
 
 from lamina.diagnostics import BuildFailure
 from lamina.image.layerio import Layers
-from lamina.keys.filetree import FileRecord
-from lamina.ports import Selection, Workspace
+from lamina.keys.filetree import FileRecord, Selection
+from lamina.ports.storing import Workspace
 from lamina.testing.context import MemoryContext
 
 

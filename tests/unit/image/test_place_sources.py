@@ -23,7 +23,7 @@ from lamina.diagnostics import BuildFailure
 from lamina.image.layerio import Layers
 from lamina.keys.filetree import FileRecord, Selection
 from lamina.keys.select import select
-from lamina.ports import Workspace
+from lamina.ports.storing import Workspace
 
 PLAIN: Tree = {"repo/run.sh": b"#!", "repo/docs/a.md": b"a", "repo/link": "->docs", "file.txt": b"text"}
 

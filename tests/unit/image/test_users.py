@@ -7,7 +7,7 @@ from tests.support.layer_making import Tree, grow
 
 from lamina.diagnostics import BuildFailure
 from lamina.image.layerio import Layers
-from lamina.ports import User
+from lamina.ports.layers import User
 
 PASSWD = b"""# comment:x:1:1::/:
 root:x:0:0:root:/root:/bin/sh

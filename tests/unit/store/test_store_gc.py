@@ -16,7 +16,7 @@ from lamina.digest import Digest
 from lamina.keys.filetree import FileRecord
 from lamina.oci.descriptor import Descriptor
 from lamina.oci.manifest import Manifest, encode_manifest
-from lamina.ports import Snapshot
+from lamina.ports.storing import Snapshot
 from lamina.store import gc
 from lamina.store.builds import Build
 from lamina.store.cachemounts import CacheMounts

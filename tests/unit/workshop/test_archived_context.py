@@ -20,7 +20,7 @@ from tests.support.layer_trees import directory, entry, hard_link, link, tar_of
 from lamina.context.ignore_file import load_rules
 from lamina.context.reader import DirectoryContext
 from lamina.diagnostics import BuildFailure
-from lamina.ports import Limits
+from lamina.ports.layers import Limits
 from lamina.workshop.archived_context import StreamedContext, read_context
 
 COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
