@@ -88,6 +88,12 @@ SUSPECTS: tuple[Suspect, ...] = (
         path=r"/\.npm/_logs(/|$)",
     ),
     Suspect(
+        "`.composer/cache/…`",
+        "composer clears its cache away now and then, at random",
+        "give it a --mount=type=cache, or set COMPOSER_CACHE_DIR=/dev/null",
+        path=r"/\.composer/cache(/|$)",
+    ),
+    Suspect(
         "`.rustc_info.json`",
         "cargo's notes on its compiler, in a random order",
         _IN_THE_STEP,

@@ -28,6 +28,7 @@ CASES = [
     ("/src/.git/index", b"DIRC", 10, "`.git/…`"),
     ("/root/.npm/_logs/2024-01-01T00_00_00_000Z-debug-0.log", b"0 verbose", None, "`.npm/_logs/…`"),
     ("/app/target/.rustc_info.json", b"{", 52, "`.rustc_info.json`"),
+    ("/root/.composer/cache/files", b"", None, "`.composer/cache/…`"),
     ("/root/.gradle/caches/4.4.1/scripts/a/a.lock", b"", 1, "`.gradle/…/*.lock`, `*.bin`, `cache.properties`"),
     ("/src/.gradle/4.4.1/fileHashes/fileHashes.bin", b"", 9, "`.gradle/…/*.lock`, `*.bin`, `cache.properties`"),
     ("/src/.gradle/build.gradle", b"", 9, None),
