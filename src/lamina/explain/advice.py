@@ -180,7 +180,8 @@ def is_wide(text: str) -> bool:
 def _slowest(steps: Sequence[ToldStep]) -> ToldStep | None:
     """The slowest RUN that is worth a word."""
     runs = [step for step in steps if step.text.upper().startswith("RUN")]
-    return max(runs, key=lambda step: step.seconds, default=None)
+    # In tenths: of those that take about as long, the first.
+    return max(runs, key=lambda step: round(step.seconds, 1), default=None)
 
 
 def _quoted(text: str) -> str:
