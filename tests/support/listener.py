@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import socket
 import threading
+from abc import ABC, abstractmethod
 from typing import Self
 
 
-class Listener:
+class Listener(ABC):
     """Listens on a free port of loopback (`host`) while its `with` block runs. What follows it says what a connection
     is answered in `serve`, in which an `OSError` is the connection's end, and which ends soon when `closing` is set."""
 
@@ -29,8 +30,9 @@ class Listener:
             thread.join(5)
         self._listener.close()
 
+    @abstractmethod
     def serve(self, connection: socket.socket) -> None:
-        raise NotImplementedError
+        """Answer one connection."""
 
     def _accept(self) -> None:
         while not self.closing.is_set():

@@ -71,6 +71,6 @@ def _import_msgspec() -> None:
         return
     sys.modules["typing_extensions"] = None  # type: ignore[assignment]  # whose import then fails
     try:
-        import msgspec  # noqa: F401
+        __import__("msgspec")
     finally:
         del sys.modules["typing_extensions"]

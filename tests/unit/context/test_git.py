@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -275,14 +276,14 @@ def test_what_is_missing_is_told(downloads: Downloads, server: GitServer, root: 
     head = commit(server.make("r"), {"f": "1"})
     server.make("empty")
     for ref in ("gone", "-x", "abcdef1", "a b", "*", "refs/heads/*", "0" * 40):
-        told = failure(lambda ref=ref: downloads.git(GitSource(server.url("r"), ref)))  # type: ignore[misc]
+        told = failure(partial(downloads.git, GitSource(server.url("r"), ref)))
         assert told.startswith("fetch-git-ref") and ref in told
     assert failure(lambda: downloads.git(GitSource(server.url("empty")))).startswith("fetch-git-ref")
     assert failure(lambda: downloads.git(GitSource(server.url("none")))).startswith("fetch-failed")
     with closed_port() as port:
         for ref in ("", head):
             nobody = GitSource(f"http://me:secret@127.0.0.1:{port}/x.git", ref)
-            told = failure(lambda nobody=nobody: downloads.git(nobody))  # type: ignore[misc]
+            told = failure(partial(downloads.git, nobody))
             assert told.startswith("fetch-failed") and "onnect" in told and "secret" not in told
     assert not list(root.glob("tree-*"))
     for path in root.rglob("*"):

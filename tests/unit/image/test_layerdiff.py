@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.support.layer_trees import said
 
+from lamina.digest import DiffID, Digest
 from lamina.image.diff import BackgroundHash, diff
 from lamina.ports.layers import LayerDiff
 from lamina.store.measure import measured
@@ -32,7 +33,7 @@ def tree(root: Path, *, time: int = 1_000, backwards: bool = False) -> Path:
 def test_an_empty_layer(tmp_path: Path) -> None:
     empty = "sha256:" + hashlib.sha256(bytes(1024)).hexdigest()
     disk = tmp_path.stat().st_blocks * 512
-    assert diff(tmp_path) == LayerDiff(diff_id=empty, size=0, empty=True, files=empty, disk=disk)  # type: ignore[arg-type]
+    assert diff(tmp_path) == LayerDiff(DiffID(empty), size=0, empty=True, files=Digest(empty), disk=disk)
 
 
 def test_what_a_layer_takes_on_the_disk_is_what_the_store_would_measure(tmp_path: Path) -> None:
