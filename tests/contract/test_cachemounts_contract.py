@@ -140,6 +140,19 @@ def test_a_folder_that_many_want_at_once_is_made_once(mounts: CacheMounts) -> No
     assert maker.made == 1
 
 
+def test_who_shares_a_new_folder_waits_for_nobody_who_works_in_it(mounts: CacheMounts) -> None:
+    maker = Maker()
+    together = threading.Barrier(8)
+
+    def work() -> None:
+        for number in range(40):
+            with mounts.lease(f"new-{number}", "shared", maker):
+                together.wait(20)  # until all of them are in it
+
+    run_together([work] * 8)
+    assert maker.made == 40
+
+
 def test_what_fails_while_it_is_made_is_not_there(mounts: CacheMounts) -> None:
     def fail(folder: Path) -> None:
         (folder / "half").write_text("")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 from abc import ABC, abstractmethod
@@ -33,6 +34,17 @@ class Listener(ABC):
     @abstractmethod
     def serve(self, connection: socket.socket) -> None:
         """Answer one connection."""
+
+    def tunnel(self, client: socket.socket, upstream: str) -> None:
+        """Pass on what both say until one of them ends."""
+        host, _, port = upstream.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=5) as server:
+            while not self.closing.is_set():
+                for one in select.select([client, server], [], [], 0.05)[0]:
+                    data = one.recv(1 << 16)
+                    if not data:
+                        return
+                    (server if one is client else client).sendall(data)
 
     def _accept(self) -> None:
         while not self.closing.is_set():

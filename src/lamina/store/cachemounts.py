@@ -12,6 +12,7 @@ import itertools
 import os
 import re
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,6 +29,8 @@ from lamina.store.remove import has_mounts, remove_tree
 _UNSAFE = re.compile(r"[^A-Za-z0-9._]+")
 _READABLE = 40
 _NUMBER = re.compile(r"(0|[1-9][0-9]*)\.json\Z")
+#: Seconds until it is looked again whether somebody has made a folder.
+_MOMENT = 0.002
 
 
 class CacheFolder(Struct, frozen=True):
@@ -153,11 +156,15 @@ def _held(folder: Path, name: str, make: Callable[[Path], None], *, shared: bool
                 _fill(folder, name, make)
                 return lock
         lock.close()
-        # Only who is alone may make it. Then from the start: nothing holds it while the kind of lock changes.
-        lock = _wait(folder, shared=False)
-        with _closed_on_error(lock):
+        # Only who is alone may make it. Then from the start: nothing holds it while the kind of lock changes. Nobody is
+        # waited for: whoever has it now may be at work in it, in the folder that somebody made meanwhile.
+        alone = _try(folder)
+        if alone is None:
+            time.sleep(_MOMENT)
+            continue
+        with _closed_on_error(alone):
             _fill(folder, name, make)
-        lock.close()
+        alone.close()
 
 
 def _fill(folder: Path, name: str, make: Callable[[Path], None]) -> None:
