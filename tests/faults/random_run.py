@@ -52,13 +52,11 @@ def say(text: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev test-faults", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("rounds", nargs="?", type=int, default=500, help="how many (default: 500)")
+    parser.add_argument("rounds", nargs="?", type=int, help="how many (default: 500)")
     parser.add_argument("--seed", type=int, help="this seed alone, or with ROUNDS from this one on")
     arguments = parser.parse_args()
-    if arguments.seed is not None and arguments.rounds == parser.get_default("rounds"):
-        seeds = range(arguments.seed, arguments.seed + 1)
-    else:
-        seeds = range(arguments.seed or 0, (arguments.seed or 0) + arguments.rounds)
+    count = arguments.rounds or (500 if arguments.seed is None else 1)
+    seeds = range(arguments.seed or 0, (arguments.seed or 0) + count)
     workers = min(os.cpu_count() or 1, len(seeds))
     started, total = time.monotonic(), Counter[str]()
     with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as folder:
