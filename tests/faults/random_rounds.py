@@ -97,6 +97,9 @@ class Round:
         done = Completed(process.returncode, out, err)
         self.told.append(f"status {done.code} after {time.monotonic() - started:.1f} s: {done.err[-1500:]}")
         proxy.plan()
+        if blow == "disk" and done.code == 0:
+            # What was pulled without unpacking fits where its files do not: they are looked at with more room.
+            subprocess.run(["mount", "-o", "remount,size=1g", self.folder / "disk"], check=True)
         self._judge(case, done, blow, spoiled)
         self._look_around(case, killed=blow in ("kill", "interrupt"), full=blow in ("limit", "disk"))
 
